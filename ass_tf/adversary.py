@@ -1,0 +1,319 @@
+"""Equations 9 to 11: the networks, their optimisers, and one distributed step of the min-max game.
+
+Reading data, saving, and the loop around the step are left to others.
+
+Source: Wang et al. 2020, arXiv 2004.00794, section 3.4; order within a step as in Tsai et al. 2018 (AdaptSegNet).
+"""
+
+from collections import namedtuple
+
+import keras
+import tensorflow as tf
+
+from ass_tf import deeplab, discriminators, losses
+from ass_tf.labels import SOURCE, TARGET
+
+# generator: keras.Model. global_discriminator, semantic_discriminator: keras.Model, or None where the method has none.
+Networks = namedtuple("Networks", "generator global_discriminator semantic_discriminator")
+# One each for G's backbone and head, and for the discriminators or None.
+Optimisers = namedtuple("Optimisers", "backbone head global_discriminator semantic_discriminator")
+
+DEFAULT_LAMBDA_SADV = {"csa": 0.01, "fcsa": 0.04}  # the paper's best at 500 labels
+
+
+def build_networks(method, num_classes, model, synchronised=False):
+    """G, and the discriminators that `method` has.
+
+    Args:
+        method: "oracle", "joint", "ga", "fcsa" or "csa".
+        num_classes: int, c.
+        model: dict, the keywords of `deeplab.build_generator`.
+        synchronised: bool, batch norm statistics over all replicas.
+
+    Returns:
+        Networks.
+    """
+    generator = deeplab.build_generator(num_classes, synchronised=synchronised, **model)
+    channels = generator.outputs[0].shape[-1]
+    build_semantic = {
+        "fcsa": discriminators.build_fcsa_discriminator,
+        "csa": discriminators.build_csa_discriminator,
+    }.get(method)
+    return Networks(
+        generator,
+        discriminators.build_global_discriminator(num_classes) if method in ("ga", "fcsa", "csa") else None,
+        build_semantic(num_classes, channels) if build_semantic else None,
+    )
+
+
+class SGD(keras.optimizers.SGD):
+    """SGD with L2 decay added to the gradient, and the rate outside the momentum, as PyTorch and the base code have it.
+
+    Keras' own keeps rate x gradient in the momentum, which lags behind a decaying rate, and its decay is decoupled.
+
+    Args:
+        learning_rate, momentum, nesterov: as in `keras.optimizers.SGD`.
+        l2: float, weight decay.
+    """
+
+    def __init__(self, learning_rate, momentum, nesterov, l2, name="SGD"):
+        super().__init__(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name)
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate=None):
+        """One step; Keras 2 passes no rate."""
+        rate = tf.cast(self.learning_rate if learning_rate is None else learning_rate, variable.dtype)
+        gradient = gradient + self.l2 * variable
+        if self.momentum:
+            velocity = self.momentums[self._index_of(variable)]
+            velocity.assign(self.momentum * velocity + gradient)
+            gradient = gradient + self.momentum * velocity if self.nesterov else velocity
+        variable.assign_sub(rate * gradient)
+
+    def _index_of(self, variable):
+        if hasattr(self, "_get_variable_index"):
+            return self._get_variable_index(variable)
+        return self._index_dict[self._var_key(variable)]  # Keras 2
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2}
+
+
+def build_optimisers(
+    networks,
+    *,
+    lr,
+    momentum,
+    nesterov,
+    weight_decay,
+    backbone_multiplier,
+    head_multiplier,
+    discriminator_lr,
+    beta_1,
+    beta_2,
+    epsilon,
+    power,
+    decay_steps,
+):
+    """SGD for G's two groups, Adam for each discriminator, all with polynomial decay; their variables exist at once.
+
+    Args:
+        networks: Networks.
+        others: the settings of `config.Optimiser`.
+
+    Returns:
+        Optimisers.
+    """
+
+    def decayed(rate):
+        return keras.optimizers.schedules.PolynomialDecay(rate, decay_steps, end_learning_rate=0.0, power=power)
+
+    def adam(network, name):
+        if network is None:
+            return None
+        optimiser = keras.optimizers.Adam(decayed(discriminator_lr), beta_1, beta_2, epsilon, name=name)
+        optimiser.build(network.trainable_variables)
+        return optimiser
+
+    groups = []
+    for variables, multiplier, name in zip(
+        deeplab.variables_of(networks.generator), (backbone_multiplier, head_multiplier), ("backbone", "head")
+    ):
+        groups.append(SGD(decayed(lr * multiplier), momentum, nesterov, weight_decay, name=f"sgd_{name}"))
+        groups[-1].build(variables)
+    return Optimisers(
+        *groups,
+        adam(networks.global_discriminator, "adam_global"),
+        adam(networks.semantic_discriminator, "adam_semantic"),
+    )
+
+
+class LossScale:
+    """Dynamic scaling for float16: halved when gradients overflow, doubled after 2000 steps without.
+
+    Attributes:
+        scale, good_steps: tf.Variable, part of every checkpoint.
+    """
+
+    def __init__(self, initial=2.0**15, grow_after=2000):
+        self.scale = tf.Variable(initial, trainable=False, name="loss_scale")
+        self.good_steps = tf.Variable(0, trainable=False, name="good_steps")
+        self.grow_after = grow_after
+
+    def update(self, finite):
+        """Takes note of one step: finite bool ()."""
+        grown = tf.where(self.good_steps + 1 >= self.grow_after, 2.0 * self.scale, self.scale)
+        self.scale.assign(tf.where(finite, grown, tf.maximum(self.scale / 2.0, 1.0)))
+        self.good_steps.assign(tf.where(finite & (self.good_steps + 1 < self.grow_after), self.good_steps + 1, 0))
+
+
+class Game:
+    """The min-max game of equation 11: its networks, optimisers and step.
+
+    Args:
+        method: "oracle", "joint", "ga", "fcsa" or "csa": which terms take part.
+        networks, optimisers: as the builders here return them, built under `strategy`.
+        strategy: tf.distribute.Strategy.
+        loss_scale: LossScale or None.
+        lambda_seg, lambda_gadv, lambda_sadv, lambda_gd, lambda_sd: weights; lambda_sadv None: the method's.
+        direction: "source_to_target" (the paper), or "target_to_source" (AdaptSegNet).
+    """
+
+    def __init__(
+        self,
+        method,
+        networks,
+        optimisers,
+        strategy,
+        loss_scale=None,
+        *,
+        lambda_seg,
+        lambda_gadv,
+        lambda_sadv,
+        lambda_gd,
+        lambda_sd,
+        direction,
+    ):
+        self.networks, self.optimisers, self.strategy, self.loss_scale = networks, optimisers, strategy, loss_scale
+        self.method = method
+        self.lambda_seg, self.lambda_gadv = lambda_seg, lambda_gadv
+        self.lambda_sadv = DEFAULT_LAMBDA_SADV.get(method, 0.0) if lambda_sadv is None else lambda_sadv
+        self.lambda_gd, self.lambda_sd = lambda_gd, lambda_sd
+        self.moves_source = direction == "source_to_target"
+        backbone, head = deeplab.variables_of(networks.generator)
+        self.variables = Optimisers(backbone, head, *(n.trainable_variables if n else [] for n in networks[1:]))
+
+    @tf.function(autograph=False)
+    def step(self, batch):
+        """One alternating step on every replica.
+
+        Args:
+            batch: dict with those of "source" and "labelled": (images, labels), "unlabelled": images, that the method
+                uses; values per replica, as `strategy.experimental_distribute_dataset` gives them.
+
+        Returns:
+            terms: dict of float32 (), the losses of equations 1 to 8 before their weights, by the names of their
+                functions with the domain appended where both domains have one.
+        """
+        terms, gradients = self.strategy.run(self._gradients, (batch,))
+        if self.loss_scale is None:
+            self.strategy.run(self._update, (gradients,))
+        else:
+            finite = self.strategy.reduce("SUM", self.strategy.run(_count_overflows, (gradients,)), axis=None) == 0
+            tf.cond(finite, lambda: self.strategy.run(self._update, (gradients,)), lambda: None)
+            self.loss_scale.update(finite)
+        return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in terms.items()}
+
+    def _gradients(self, batch):
+        """The terms and the gradients of all networks, from one forward pass of G per domain."""
+        with tf.GradientTape(persistent=True) as tape:
+            passes = self._forward(batch, tape)
+            terms, generator_objective, discriminator_objective = self._objectives(batch, passes)
+            if self.loss_scale is not None:
+                generator_objective *= self.loss_scale.scale
+                discriminator_objective *= self.loss_scale.scale
+        # Who learns from an objective is chosen here: G's does not reach the discriminators' variables, nor theirs G's.
+        of_generator = tape.gradient(generator_objective, [_raw(self.variables.backbone), _raw(self.variables.head)])
+        of_discriminators = tape.gradient(
+            discriminator_objective,
+            [_raw(self.variables.global_discriminator), _raw(self.variables.semantic_discriminator)],
+        )
+        gradients = [*of_generator, *of_discriminators]
+        if self.loss_scale is not None:
+            gradients = tf.nest.map_structure(lambda g: g / self.loss_scale.scale, gradients)
+        return terms, gradients
+
+    def _forward(self, batch, tape):
+        """G's one pass per domain, in AdaptSegNet's order, which the running statistics see.
+
+        Returns:
+            dict: role -> (features, logits upsampled to the images' size).
+        """
+        passes = {}
+        for role in ("source", "labelled", "unlabelled"):
+            if role in batch:
+                images = batch[role] if role == "unlabelled" else batch[role][0]
+                if role == "unlabelled" and self.moves_source:
+                    with tape.stop_recording():  # G learns nothing from I_tu, so its pass needs no backward pass
+                        features, logits = self.networks.generator(images, training=True)
+                        logits = deeplab.upsample(logits, tf.shape(images)[1:3])
+                else:
+                    features, logits = self.networks.generator(images, training=True)
+                    logits = deeplab.upsample(logits, tf.shape(images)[1:3])
+                passes[role] = features, logits
+        return passes
+
+    def _objectives(self, batch, passes):
+        """Equations 9 and 10.
+
+        Returns:
+            terms: dict of float32 (), this replica's share of each loss.
+            generator_objective, discriminator_objective: float32 ().
+        """
+        terms = {}
+
+        def term(name, per_image):
+            """Mean over the global batch: gradients and terms are summed over replicas, so the division is here."""
+            count = per_image.shape[0] * self.strategy.num_replicas_in_sync
+            terms[name] = tf.reduce_sum(per_image) / count
+            return terms[name]
+
+        segmentation = adversarial = discrimination = tf.zeros([])
+        for role in ("source", "labelled"):
+            if role in passes:
+                loss = losses.segmentation_loss(passes[role][1], batch[role][1])
+                segmentation += term(f"segmentation_loss_{role}", loss)
+        if self.networks.global_discriminator is not None:
+            scores = {
+                role: self.networks.global_discriminator(tf.nn.softmax(passes[role][1]), training=True)
+                for role in ("source", "unlabelled")
+            }
+            moved, aim = ("source", TARGET) if self.moves_source else ("unlabelled", SOURCE)
+            adversarial += self.lambda_gadv * term(
+                "global_adversarial_loss", losses.global_adversarial_loss(scores[moved], aim)
+            )
+            discrimination += self.lambda_gd * 0.5 * self._discriminator_terms(term, scores)
+        if self.networks.semantic_discriminator is not None:
+            semantic = {role: self._semantic(passes[role][0], batch[role][1]) for role in ("source", "labelled")}
+            name, adversarial_loss, discriminator_loss = {
+                "fcsa": ("fcsa", losses.fcsa_adversarial_loss, losses.fcsa_discriminator_loss),
+                "csa": ("csa", losses.csa_adversarial_loss, losses.csa_discriminator_loss),
+            }[self.method]
+            moved, aim = ("source", TARGET) if self.moves_source else ("labelled", SOURCE)
+            adversarial += self.lambda_sadv * term(f"{name}_adversarial_loss", adversarial_loss(*semantic[moved], aim))
+            for role, domain in (("source", SOURCE), ("labelled", TARGET)):
+                loss = discriminator_loss(*semantic[role], domain)
+                discrimination += self.lambda_sd * 0.5 * term(f"{name}_discriminator_loss_{role}", loss)
+        return terms, self.lambda_seg * segmentation + adversarial, discrimination
+
+    def _discriminator_terms(self, term, scores):
+        """Equation 3 for both domains."""
+        return sum(
+            term(f"global_discriminator_loss_{role}", losses.global_discriminator_loss(scores[role], domain))
+            for role, domain in (("source", SOURCE), ("unlabelled", TARGET))
+        )
+
+    def _semantic(self, features, labels):
+        """D_s on class vectors or on the feature map, with what tells its loss where classes are."""
+        labels = deeplab.downsample_labels(labels, tf.shape(features)[1:3])
+        if self.method == "csa":
+            return self.networks.semantic_discriminator(features, training=True), labels
+        num_classes = self.networks.generator.outputs[1].shape[-1]
+        means, present = losses.class_means(features, labels, num_classes)
+        return self.networks.semantic_discriminator(means, training=True), present
+
+    def _update(self, gradients):
+        """One step of every optimiser; Keras sums the gradients over replicas."""
+        for optimiser, gradient, variables in zip(self.optimisers, gradients, self.variables):
+            if optimiser is not None:
+                optimiser.apply_gradients(list(zip(gradient, variables)))
+
+
+def _raw(variables):
+    """tf.Variables of Keras 3's variables, whose gradients the tape knows; Keras 2's are such."""
+    return [v if isinstance(v, tf.Variable) else v.value for v in variables]
+
+
+def _count_overflows(gradients):
+    finite = [tf.reduce_all(tf.math.is_finite(g)) for g in tf.nest.flatten(gradients)]
+    return tf.cast(tf.logical_not(tf.reduce_all(finite)), tf.int32)

@@ -1,0 +1,210 @@
+"""The run folder: one run's settings, log, and snapshots, written so that a kill at any moment loses nothing.
+
+    config.json     the resolved settings
+    run.json        versions, command, host and start of every session
+    data/*.txt      the images that were used, by role
+    log.jsonl       losses and validations, one line each
+    snapshots/step-00001000/   weights.*: all variables; state.json: step and scores so far
+    result.json     the scores, when the run has ended
+
+A snapshot's folder gets its name when everything in it is on the disk. Kept are the newest and the best.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+SNAPSHOT = re.compile(r"step-(\d{8,})")
+
+
+class RunFolderError(ValueError):
+    """The run folder cannot be used; the message is one line that names it."""
+
+
+def write_text(path, text):
+    """Writes a file whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def claim(run, settings):
+    """Makes or reopens a run folder and locks it for this process.
+
+    Args:
+        run: Path.
+        settings: str, the text of config.json.
+
+    Returns:
+        lock: an open file; the lock lasts as long as it does.
+
+    Raises:
+        RunFolderError: another process works there, or the folder belongs to a run with other settings or to no run.
+    """
+    record = run / "config.json"
+    if run.exists() and not record.exists() and any(p.name != "lock" for p in run.iterdir() if p.name[0] != "."):
+        raise RunFolderError(f"{run}: --run must name a new folder or a run's. Received: a folder without config.json.")
+    run.mkdir(parents=True, exist_ok=True)
+    lock = open(run / "lock", "a")  # noqa: SIM115 (held until the process ends)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise RunFolderError(f"{run}: another process is training in this folder.") from None
+    if record.exists():
+        difference = _first_difference(json.loads(record.read_text()), json.loads(settings))
+        if difference:
+            key, theirs, ours = difference
+            raise RunFolderError(
+                f"{run}: {key} must be {json.dumps(theirs)} as in the run begun there; another --run starts afresh. "
+                f"Received: {json.dumps(ours)}."
+            )
+    else:
+        write_text(record, settings)
+    return lock
+
+
+def _first_difference(theirs, ours, path=""):
+    """(key, their value, our value) of the first setting that differs, or None."""
+    if not (isinstance(theirs, dict) and isinstance(ours, dict)):
+        return None if theirs == ours else (path, theirs, ours)
+    for key in [*theirs, *(k for k in ours if k not in theirs)]:
+        difference = _first_difference(theirs.get(key), ours.get(key), f"{path}.{key}" if path else key)
+        if difference:
+            return difference
+    return None
+
+
+def cut_log(run, step):
+    """Drops the lines of log.jsonl after `step`, which a resumed run writes again, and a line cut short by a kill."""
+    path = run / "log.jsonl"
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError):
+            continue
+    write_text(path, "".join(kept))
+
+
+def snapshots(run):
+    """Folders of a run's complete snapshots: {step: Path}, ascending."""
+    folder = run / "snapshots"
+    found = {int(m[1]): p for p in folder.glob("step-*") if (m := SNAPSHOT.fullmatch(p.name))}
+    return dict(sorted(found.items()))
+
+
+def state_of(run, which="last"):
+    """State of the last or best snapshot.
+
+    Args:
+        run: Path.
+        which: "last" or "best" (by validation; of an unvalidated run: the last).
+
+    Returns:
+        folder: Path of the snapshot.
+        state: dict, as `save` was given it.
+
+    Raises:
+        RunFolderError: there is none.
+    """
+    found = snapshots(run)
+    if not found:
+        raise RunFolderError(f"{run}: the folder must hold a snapshot. Received: none.")
+    folder = list(found.values())[-1]
+    state = json.loads((folder / "state.json").read_text())
+    if which == "best" and state.get("best"):
+        folder = found.get(state["best"]["step"], folder)
+        state = json.loads((folder / "state.json").read_text())
+    return folder, state
+
+
+def save(run, trackable, state):
+    """Writes a snapshot and removes those that are neither the newest nor the best.
+
+    Args:
+        run: Path.
+        trackable: tf.train.Checkpoint of everything the next step depends on.
+        state: dict for state.json. "step" names the snapshot, "best": {"step": ...} an older one to keep.
+
+    Raises:
+        OSError: the disk is full, say; what was saved before is still there.
+    """
+    folder = run / "snapshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{state['step']:08d}"
+    if final.exists():  # written before a kill, reached again; equal, as the run is deterministic
+        return
+    temporary = folder / ".part"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        trackable.write(str(temporary / "weights"))
+    except tf.errors.OpError as error:
+        raise OSError(f"{temporary}: {error.message.splitlines()[0]}") from None
+    write_text(temporary / "state.json", json.dumps(state, indent=1))
+    for file in [*temporary.iterdir(), temporary]:
+        descriptor = os.open(file, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    os.replace(temporary, final)
+    keep = {state["step"], (state.get("best") or {}).get("step")}
+    for step, path in snapshots(run).items():
+        if step not in keep:
+            doomed = path.with_name(f".old-{step}")
+            os.replace(path, doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+
+
+def restore(run, trackable):
+    """Loads the newest snapshot into `trackable`.
+
+    Returns:
+        state: dict, or None where there is no snapshot yet.
+
+    Raises:
+        RunFolderError: the snapshot cannot be read or is of other networks.
+    """
+    if not snapshots(run):
+        return None
+    folder, state = state_of(run)
+    try:
+        trackable.read(str(folder / "weights")).assert_consumed()
+    except (tf.errors.OpError, AssertionError, ValueError) as error:
+        raise RunFolderError(f"{folder}: cannot be restored: {str(error).splitlines()[0]}") from None
+    return state
+
+
+def restore_generator(run, generator, which="last"):
+    """Loads G's variables of a snapshot.
+
+    Args:
+        run: Path.
+        generator: keras.Model as the run's settings build it.
+        which: "last" or "best".
+
+    Returns:
+        step: int.
+
+    Raises:
+        RunFolderError: there is no such snapshot, or it is of another network.
+    """
+    folder, state = state_of(run, which)
+    try:
+        status = tf.train.Checkpoint(generator=generator).read(str(folder / "weights"))
+        status.assert_existing_objects_matched().expect_partial()
+    except (tf.errors.OpError, AssertionError, ValueError) as error:
+        raise RunFolderError(f"{folder}: cannot be restored: {str(error).splitlines()[0]}") from None
+    return state["step"]

@@ -1,0 +1,361 @@
+"""Typed, frozen settings: defaults, JSON files that state what differs, overrides, and the record of a run.
+
+A section is the keyword list of the builder that takes it (`deeplab.build_generator(**section)`). No TensorFlow here;
+whether the named files exist is left to `datasets`.
+
+    python -m ass_tf.config --schema              the JSON schema of a settings file
+    python -m ass_tf.config FILE [--set KEY=VALUE] the settings a file resolves to
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ass_tf import labels
+
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used; the message is one line that names the key."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class Domain(Section):
+    dataset: Literal["gta5", "synthia", "cityscapes", "camvid", "folder"]
+    """Layout and label ids of the files under `root`."""
+    root: str
+    """Folder of the data set, relative to the working directory."""
+    size: Size
+    """(height, width) that images and labels are resized to before the network sees them."""
+    split: str = "train"
+    """Which part, for data sets that have parts (cityscapes, camvid)."""
+    images: str = "images"
+    """dataset=folder: folder of the images under `root`."""
+    labels: str = "labels"
+    """dataset=folder: folder of the label PNGs under `root`, named like the images."""
+    class_file: str | None = None
+    """dataset=folder: JSON of raw label id -> class name; default `root`/classes.json."""
+    mapping: str | None = None
+    """dataset=folder: JSON of class name -> name in `classes`, its train id, or null; default: equal names."""
+    list: str | None = None
+    """Text file with one image name a line (as `python -m ass_tf.datasets` prints them): use only these."""
+
+
+class Target(Domain):
+    labelled: NotNegative | Literal["all"] = "all"
+    """Number of labelled images, drawn at random from `labelled_seed`; a smaller number draws a subset."""
+    labelled_seed: int = 0
+    """Seed of that draw."""
+    labelled_list: str | None = None
+    """Text file that names the labelled images instead, one a line."""
+
+
+class Batch(Section):
+    source: Positive = 1
+    """Source images per step, over all replicas."""
+    labelled: Positive = 1
+    """Labelled target images per step, over all replicas."""
+    unlabelled: Positive = 1
+    """Unlabelled target images per step, over all replicas."""
+
+
+class Augmentation(Section):
+    flip: bool = False
+    """Mirror half of the images."""
+    scale: Annotated[float, Field(ge=1, le=4)] = 1.0
+    """Enlarge by a random factor from 1 to this, then crop back to `size`."""
+    colour: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Strength of random brightness, contrast, saturation and tint."""
+
+
+class Model(Section):
+    backbone: Literal["resnet101", "resnet50", "mobilenetv2", "tiny"] = "resnet101"
+    """`tiny` is a small network for tests and the demo, trained from random weights."""
+    output_stride: Literal[8, 16] = 8
+    """Pixels per feature cell; later strides become dilations."""
+    rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (6, 12, 18, 24)
+    """Dilations of the head's summed 3x3 branches; [6, 12] is what AdaptSegNet's code runs."""
+    weights: str | None = "imagenet"
+    """Backbone: `imagenet` (keras.applications), a weights file of the keras.applications model, or null: random."""
+    batch_norm: Literal["batch", "frozen"] = "batch"
+    """`batch`: statistics of each domain's batch, running ones updated; `frozen`: the loaded running statistics."""
+
+
+class Losses(Section):
+    lambda_seg: Weight = 1.0
+    """Weight of the segmentation losses (eq. 1)."""
+    lambda_gadv: Weight = 0.001
+    """Weight of the global adversarial loss (eq. 2)."""
+    lambda_sadv: Weight | None = None
+    """Weight of the semantic-level adversarial loss (eq. 5, 7); null: 0.01 for csa, 0.04 for fcsa."""
+    lambda_gd: Weight = 1.0
+    """Weight of the global discriminator's loss (eq. 3)."""
+    lambda_sd: Weight = 1.0
+    """Weight of the semantic-level discriminator's loss (eq. 6, 8)."""
+    direction: Literal["source_to_target", "target_to_source"] = "source_to_target"
+    """Which domain's images the adversarial terms move: the paper's source, or AdaptSegNet's target."""
+
+
+class Optimiser(Section):
+    lr: Rate = 2.5e-4
+    """Initial rate of G's backbone (SGD)."""
+    momentum: Fraction = 0.9
+    """Momentum of G's SGD."""
+    nesterov: bool = True
+    """Nesterov momentum for G."""
+    weight_decay: Weight = 5e-4
+    """L2 added to the gradients of G's kernels and head biases before momentum."""
+    backbone_multiplier: Weight = 1.0
+    """Factor of `lr` for the backbone; 3 is what AdaptSegNet's code amounts to."""
+    head_multiplier: Weight = 10.0
+    """Factor of `lr` for the head."""
+    discriminator_lr: Rate = 1e-4
+    """Initial rate of the discriminators' Adam."""
+    beta_1: Fraction = 0.9
+    """Adam's first decay."""
+    beta_2: Fraction = 0.99
+    """Adam's second decay."""
+    epsilon: Rate = 1e-8
+    """Adam's epsilon."""
+    power: Weight = 0.9
+    """rate(step) = rate0 (1 - step / decay_steps) ^ power, for all optimisers."""
+    decay_steps: Positive = 250000
+    """Step at which the rates would reach zero."""
+
+
+class Train(Section):
+    steps: Positive = 150000
+    """Steps of the run."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Arithmetic of the networks; weights stay float32, float16 comes with loss scaling."""
+    deterministic: bool = True
+    """Bit-identical repetition on the same machine; some operations are slower on GPUs."""
+    checkpoint_every: Positive = 1000
+    """Steps between checkpoints."""
+    validate_every: Positive = 5000
+    """Steps between validations; the last step is always validated."""
+    log_every: Positive = 50
+    """Steps between lines of log.jsonl, on TensorBoard, and on a stdout that is no terminal."""
+
+
+class Config(Section):
+    method: Literal["oracle", "joint", "ga", "fcsa", "csa"]
+    """oracle: labelled target only; joint: and source; ga, fcsa, csa: joint plus the adversaries of that name."""
+    classes: Literal["cityscapes19", "synthia16"] | tuple[str, ...] = "cityscapes19"
+    """The class set: a known one, or the names in the order of the train ids."""
+    source: Domain
+    """Rendered, labelled images (I_s)."""
+    target: Target
+    """Photographs: all serve unlabelled (I_tu), some labelled (I_tl)."""
+    validation: Domain | None = None
+    """Labelled images to score on; null: no validation."""
+    batch: Batch = Batch()
+    """Images per step."""
+    augmentation: Augmentation = Augmentation()
+    """Random changes of training images."""
+    model: Model = Model()
+    """G and its head."""
+    losses: Losses = Losses()
+    """Weights of the terms of equations 9 and 10."""
+    optimiser: Optimiser = Optimiser()
+    """SGD for G, Adam for the discriminators."""
+    train: Train = Train()
+    """The loop."""
+    seed: int = 0
+    """Seed of initial weights, order of images and augmentation."""
+
+    @model_validator(mode="after")
+    def _check_combinations(self) -> Config:
+        def refuse(key: str, rule: str, received: Any) -> None:
+            raise ValueError(f"{key} must {rule}. Received: {json.dumps(received)}.")
+
+        names = labels.class_names(self.classes)
+        if not 2 <= len(names) <= 250 or len(set(names)) != len(names):
+            refuse("classes", "name 2 to 250 different classes", self.classes)
+        if self.target.labelled == 0 and not self.target.labelled_list and self.method in ("oracle", "fcsa", "csa"):
+            refuse("target.labelled", f"be at least 1 for method {self.method}", 0)
+        if self.model.backbone == "tiny" and self.model.weights is not None:
+            refuse("model.weights", "be null for the tiny backbone, which has no trained weights", self.model.weights)
+        if self.model.batch_norm == "frozen" and self.model.weights is None:
+            refuse("model.weights", "be given with batch_norm frozen, whose statistics they hold", None)
+        if self.train.steps > self.optimiser.decay_steps:
+            refuse("train.steps", f"not exceed optimiser.decay_steps {self.optimiser.decay_steps}", self.train.steps)
+        for key in ("source", "target", "validation"):
+            domain = getattr(self, key)
+            given = [k for k in ("class_file", "mapping") if domain and getattr(domain, k) is not None]
+            if given and domain.dataset != "folder":
+                refuse(f"{key}.{given[0]}", f"be null unless {key}.dataset is folder", getattr(domain, given[0]))
+        return self
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return labels.class_names(self.classes)
+
+    @property
+    def uses_source(self) -> bool:
+        return self.method != "oracle"
+
+    @property
+    def uses_labelled(self) -> bool:
+        return self.target.labelled != 0 or self.target.labelled_list is not None
+
+    @property
+    def uses_unlabelled(self) -> bool:
+        return self.method in ("ga", "fcsa", "csa")
+
+
+def _fields(location: Sequence[Any]) -> dict[str, Any]:
+    """Keys that the section at `location` has."""
+    section: Any = Config
+    for part in location:
+        annotation = section.model_fields[part].annotation if part in section.model_fields else None
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        section = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+        if section is None:
+            return {}
+    return section.model_fields
+
+
+def _explain(error: ValidationError) -> str:
+    """The first of pydantic's complaints as one line."""
+    first = error.errors()[0]
+    location = [p for p in first["loc"] if not (isinstance(p, str) and not p.isidentifier())]
+    key = ".".join(str(p) for p in location)
+    received = json.dumps(first["input"], default=str)
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _fields(first["loc"][:-1]), n=1, cutoff=0.0)
+        return f"{'.'.join(map(str, first['loc']))} is no setting; the nearest is {near[0] if near else '(none)'}. " + (
+            f"Received: {received}."
+        )
+    if first["type"] == "missing":
+        return f"{key} must be given."
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    rule = first["msg"][0].lower() + first["msg"][1:]
+    return f"{key or 'the file'}: {rule}. Received: {received}."
+
+
+def from_dict(settings: dict[str, Any]) -> Config:
+    """Settings from plain values.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, a value out of range or an impossible combination.
+    """
+    try:
+        return Config.model_validate_json(json.dumps(settings))
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A settings file with the file that its `base` names, if any, merged beneath it."""
+    chain: list[dict[str, Any]] = []
+    seen: list[Path] = []
+    while True:
+        if path.resolve() in seen:
+            raise ConfigError(f"{path}: base must not lead back to the file itself.")
+        seen.append(path.resolve())
+        try:
+            settings = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}.") from None
+        except ValueError as error:
+            raise ConfigError(f"{path}: no valid JSON: {error}.") from None
+        if not isinstance(settings, dict):
+            raise ConfigError(f"{path}: the file must hold a JSON object. Received: {type(settings).__name__}.")
+        base = settings.pop("base", None)
+        chain.append(settings)
+        if base is None:
+            break
+        if not isinstance(base, str):
+            raise ConfigError(f"{path}: base must name a settings file. Received: {json.dumps(base)}.")
+        path = path.parent / base
+    merged: dict[str, Any] = {}
+    for settings in reversed(chain):
+        _merge(merged, settings)
+    return merged
+
+
+def _merge(into: dict[str, Any], settings: dict[str, Any]) -> None:
+    for key, value in settings.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Settings of a JSON file, changed by `section.key=value` words.
+
+    Args:
+        path: the file. Its key `base` may name another file, relative to it, of which it states the differences.
+        overrides: e.g. `optimiser.lr=1e-4`; the value is JSON, or a string where it is no valid JSON.
+
+    Returns:
+        config: Config.
+
+    Raises:
+        ConfigError: a file that cannot be read, or settings that cannot be used.
+    """
+    path = Path(path)
+    settings = _read(path)
+    for word in overrides:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set must be KEY=VALUE. Received: {word}.")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        _merge(settings, value)
+    try:
+        return from_dict(settings)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def dump(config: Config) -> str:
+    """All settings as JSON text that `load` reads back equal."""
+    return json.dumps(config.model_dump(mode="json"), indent=2) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ass_tf.config", description="Show settings.")
+    parser.add_argument("file", nargs="?", help="a settings file: print what it resolves to")
+    parser.add_argument("--set", action="append", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--schema", action="store_true", help="print the JSON schema of settings files")
+    options = parser.parse_args(arguments)
+    if options.schema:
+        print(json.dumps(Config.model_json_schema(), indent=2))
+        return 0
+    if options.file is None:
+        parser.error("FILE or --schema must be given.")
+    try:
+        print(dump(load(options.file, [w for words in options.set for w in words])), end="")
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""A run scored on a labelled set: a table on the terminal, result.json, and strips of image, truth and prediction.
+
+    python -m ass_tf.evaluate --run DIR [--snapshot last|best|both] [--data KEY=VALUE ...] [--flip] [--scales S ...]
+
+All scores are percent. The last and the best snapshot are both reported; the best one was chosen on the validation set,
+so its score there flatters. Counting is left to `scoring` and `metrics`, the pictures' making to `visualise`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import ass_tf
+from ass_tf import config, datasets, labels, terminal
+
+SNAPSHOTS = ("last", "best")
+SHEET_HEIGHT = 192  # pixels of one panel on the contact sheet
+
+
+def settings_of(run: str | Path, data: Sequence[str] = ()) -> config.Config:
+    """Settings of a run, with another set to score on if `data` says so.
+
+    Args:
+        run: folder with the run's config.json.
+        data: words. KEY=VALUE replaces one setting of the run's validation section; the name of a JSON file with such a
+            section replaces it as a whole.
+
+    Returns:
+        settings: Config whose `validation` is the set to score on.
+
+    Raises:
+        ConfigError: the run has no readable settings, `data` is wrong, or there is no set to score on.
+    """
+    settings = config.load(Path(run) / "config.json")
+    if not data:
+        if settings.validation is None:
+            raise config.ConfigError(f"{run} has no validation set: name one by --data KEY=VALUE ... or --data FILE.")
+        return settings
+    plain = settings.model_dump(mode="json")
+    section = plain["validation"] or {}
+    for word in data:
+        key, equals, text = word.partition("=")
+        if equals:
+            try:
+                section = {**section, key: json.loads(text)}
+            except ValueError:
+                section = {**section, key: text}
+            continue
+        try:
+            section = json.loads(Path(word).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise config.ConfigError(f"--data must be KEY=VALUE or a JSON file. {word}: {error.strerror}.") from None
+        except ValueError as error:
+            raise config.ConfigError(f"--data {word}: no valid JSON: {error}.") from None
+        if not isinstance(section, dict):
+            raise config.ConfigError(f"--data {word}: the file must hold a JSON object. Received: {section!r}.")
+    try:
+        return config.from_dict({**plain, "validation": section})
+    except config.ConfigError as error:
+        raise config.ConfigError(f"--data: {error}") from None
+
+
+def evaluate_run(
+    run: str | Path,
+    *,
+    snapshot: str | None = None,
+    data: Sequence[str] = (),
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    strips: int = 8,
+    out: str | Path | None = None,
+    progress: Callable[[str], Any] | None = None,
+) -> dict[str, Any]:
+    """Score a run's snapshots and write result.json and strips/.
+
+    Args:
+        run: folder of the run.
+        snapshot: last, best or both; default: both, or the last alone of a run that was never validated.
+        data: see `settings_of`.
+        flip: average with the mirrored images.
+        scales: average over these multiples of the images' size.
+        strips: number of images to draw.
+        out: folder of result.json and strips/; default `run`.
+        progress: makes, from a snapshot's name, a context whose value takes (images done, images in all).
+
+    Returns:
+        result: what result.json holds: a dict per snapshot, `initial_weights`, `versions`, and what training noted.
+
+    Raises:
+        ValueError: settings, data or snapshots that cannot be used; the message is one line.
+    """
+    run = Path(run)
+    out = Path(out or run)
+    settings = settings_of(run, data)
+    names = settings.class_names
+    domain = datasets.open_domain(names, **settings.validation.model_dump())
+
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from ass_tf import checkpoint, deeplab, metrics, scoring
+
+    model = {**settings.model.model_dump(), "weights": None}  # the snapshot brings them all
+    generator = deeplab.build_generator(len(names), **model)
+    forward = scoring.build_forward(generator)
+    members = {"data": [names[i] for i in np.unique(domain.table) if i < len(names)]}
+    result = _facts(run)
+    if snapshot is None:
+        snapshot = "both" if checkpoint.state_of(run)[1].get("best") else "last"
+    for which in SNAPSHOTS if snapshot == "both" else (snapshot,):
+        step = checkpoint.restore_generator(run, generator, which)
+        if which == "best" and "last" in result and result["last"]["step"] == step:
+            result[which] = result["last"]
+            continue
+        with progress(which) if progress else nullcontext() as advance:
+            confusion, kept = scoring.score(
+                generator, domain, len(names), flip=flip, scales=scales, keep=strips, progress=advance, forward=forward
+            )
+        result[which] = {
+            "step": int(step),
+            "images": len(domain.pairs),
+            **metrics.summary(confusion, names, members),
+            "settings": {
+                "flip": flip,
+                "scales": list(scales),
+                "data": settings.validation.model_dump(mode="json"),
+            },
+            "strips": _draw(out, which, kept, names),
+            "confusion": confusion.tolist(),
+        }
+    result["initial_weights"] = settings.model.weights or "random"
+    result["versions"] = {
+        "ass_tf": ass_tf.__version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+    }
+    checkpoint.write_text(out / "result.json", as_json(result))
+    return result
+
+
+def _facts(run: Path) -> dict[str, Any]:
+    """What training noted in result.json beside the scores."""
+    file = run / "result.json"
+    if not file.exists():
+        return {}
+    try:
+        noted = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: no valid JSON: {error}.") from None
+    return {key: value for key, value in noted.items() if key not in SNAPSHOTS}
+
+
+def _draw(out: Path, which: str, kept: Sequence[tuple], names: Sequence[str]) -> list[str]:
+    """Strips of the kept images and a contact sheet of them all; returns their names, relative to `out`."""
+    from ass_tf import visualise
+
+    if not kept:
+        return []
+    palette = labels.colours(names)
+    rows, files = [], []
+    for name, image, truth, prediction in kept:
+        panels = [image, visualise.colour(truth, palette), visualise.colour(prediction, palette)]
+        file = f"strips/{which}_{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}.png"
+        visualise.save_png(out / file, visualise.strip(panels, [name, "truth", "prediction"]))
+        rows.append(visualise.strip(panels, [name, "truth", "prediction"], SHEET_HEIGHT))
+        files.append(file)
+    rows.append(visualise.legend(names, palette, rows[0].shape[1]))
+    visualise.save_png(out / f"strips/{which}.png", visualise.stack(rows))
+    return [f"strips/{which}.png", *files]
+
+
+def as_json(result: Mapping[str, Any]) -> str:
+    """The text of result.json: indented, but with a row of numbers on one line."""
+    text = json.dumps(result, indent=2, allow_nan=False)
+    return re.sub(r"\[\n[\d\s,.]+\]", lambda row: " ".join(row[0].split()), text) + "\n"
+
+
+def table_of(result: Mapping[str, Any]) -> Table:
+    """The scores of `evaluate_run` as a table, one column for each snapshot."""
+    scores = {which: result[which] for which in SNAPSHOTS if which in result}
+    first = next(iter(scores.values()))
+
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:.2f}"
+
+    def row(title: str, *keys: str) -> None:
+        values = []
+        for value in scores.values():
+            for key in keys:
+                value = value[key]
+            values.append(number(value))
+        table.add_row(title, *values)
+
+    table = Table(title=f"IoU in %, {first['images']} images", title_justify="left")
+    table.add_column("class")
+    for which, value in scores.items():
+        table.add_column(f"{which}, step {value['step']}", justify="right")
+    for name in first["iou"]:
+        row(name, "iou", name)
+    table.add_section()
+    total = len(first["iou"])
+    row(f"mean of {total} classes", "miou")
+    for key, subset in first["subsets"].items():
+        if subset["classes"] < total:
+            title = "the data's classes" if key == "data" else key
+            row(f"mean of {subset['classes']} classes ({title})", "subsets", key, "miou")
+    row("pixel accuracy", "pixel_accuracy")
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    def scale(text: str) -> float:
+        if not 0 < float(text) < float("inf"):
+            raise ValueError
+        return float(text)
+
+    parser = argparse.ArgumentParser(
+        prog="python -m ass_tf.evaluate",
+        description="Score a run on labelled images: a table, result.json, and strips of image, truth and prediction.",
+    )
+    parser.add_argument("--run", required=True, metavar="DIR", help="folder that ass_tf.train wrote")
+    parser.add_argument("--snapshot", choices=[*SNAPSHOTS, "both"], help="default: both, or last if never validated")
+    parser.add_argument(
+        "--data",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings that replace those of the run's validation set, or a JSON file with all of them",
+    )
+    parser.add_argument("--flip", action="store_true", help="average with the mirrored images")
+    parser.add_argument("--scales", type=scale, nargs="+", default=[1.0], metavar="S", help="average over these scales")
+    parser.add_argument("--strips", type=int, default=8, metavar="N", help="images to draw (default 8)")
+    parser.add_argument("--out", metavar="DIR", help="folder of result.json and strips/ (default: the run's)")
+    options = parser.parse_args(arguments)
+    try:
+        result = evaluate_run(progress=terminal.show_progress, **vars(options))
+    except (ValueError, OSError) as error:
+        return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
+    Console().print(table_of(result))
+    print(f"Written: {Path(options.out or options.run) / 'result.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""What a run tells while it goes on: log.jsonl, TensorBoard, and a progress bar or plain lines.
+
+What is worth telling, and when, is decided in `train`.
+"""
+
+import json
+import os
+import time
+
+import tensorflow as tf
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+
+def resident_memory():
+    """Memory of this process in MB, from /proc; None where there is none."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return None
+
+
+def _clock(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class Journal:
+    """Collects the steps' losses and writes their means.
+
+    Args:
+        run: Path of the run folder.
+        steps: int, the run's last step.
+        start: int, the step it begins or goes on at.
+        images_per_step: int.
+        log_every: int, steps between records.
+        window: dict, what `window` was when the snapshot was made that the run goes on from.
+
+    Attributes:
+        window: dict of loss -> sum since the last record, and "steps"; part of a snapshot's state, so that a resumed
+            run writes the records that an undisturbed one would.
+    """
+
+    def __init__(self, run, steps, start, images_per_step, log_every, window):
+        self.steps, self.start, self.log_every, self.images_per_step = steps, start, log_every, images_per_step
+        self.window = dict(window)
+        self.waited = self.window_waited = self.idle = 0.0
+        self.begin = self.mark = time.perf_counter()
+        self.mark_step = start
+        self.log = open(run / "log.jsonl", "a", encoding="utf-8")  # noqa: SIM115 (closed in __exit__)
+        self.board = tf.summary.create_file_writer(str(run / "tensorboard"))
+        self.console = Console()
+        self.bar = None
+        if self.console.is_terminal:
+            note = TextColumn("{task.fields[note]}")
+            self.bar = Progress(BarColumn(), MofNCompleteColumn(), note, console=self.console)
+            self.task = self.bar.add_task("training", total=steps, completed=start, note="")
+
+    def __enter__(self):
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *error):
+        if self.bar:
+            self.bar.stop()
+        self.log.close()
+        self.board.close()
+
+    def say(self, text):
+        """A line for the person who watches."""
+        if self.bar:
+            self.bar.console.print(text, highlight=False)
+        else:
+            print(text, flush=True)
+
+    def step(self, step, terms, waited):
+        """Notes one step that is done.
+
+        Args:
+            step: int, number of steps done.
+            terms: dict of float, its losses.
+            waited: float, seconds it waited for data.
+        """
+        self.waited += waited
+        self.window_waited += waited
+        for name, value in terms.items():
+            self.window[name] = self.window.get(name, 0.0) + value
+        self.window["steps"] = self.window.get("steps", 0) + 1
+        if step % self.log_every == 0 or step == self.steps:
+            self._record(step)
+        elif self.bar:
+            self.bar.update(self.task, completed=step)
+
+    def _record(self, step):
+        now = time.perf_counter()
+        seconds = max(now - self.mark - self.idle, 1e-9)
+        speed = (step - self.mark_step) * self.images_per_step / seconds
+        count = self.window.pop("steps")
+        means = {name: total / count for name, total in self.window.items()}
+        record = {"step": step, **means, "images_per_second": speed, "waiting_share": self.window_waited / seconds}
+        record["memory_mb"] = resident_memory()
+        self.write(record)
+        with self.board.as_default(step=step):
+            for name, value in record.items():
+                if name != "step" and value is not None:
+                    tf.summary.scalar(name, value)
+        left = (self.steps - step) * seconds / max(step - self.mark_step, 1)
+        note = "  ".join(f"{_short(name)} {value:.3f}" for name, value in means.items())
+        note += f"  {speed:.1f} images/s  {_clock(left)} left"
+        if self.bar:
+            self.bar.update(self.task, completed=step, note=note)
+        else:
+            print(f"step {step}/{self.steps}  {note}", flush=True)
+        self.window, self.window_waited, self.idle = {}, 0.0, 0.0
+        self.mark, self.mark_step = now, step
+
+    def write(self, record):
+        """Appends a line to log.jsonl."""
+        self.log.write(json.dumps(record) + "\n")
+        self.log.flush()
+
+    def pause(self, seconds):
+        """Takes the time of a validation or a snapshot out of the speed."""
+        self.idle += seconds
+
+    def validation(self, step, scores, picture):
+        """Notes a validation: scores as `metrics.summary` returns them, picture uint8 (h, w, 3)."""
+        self.write({"step": step, "validation": scores})
+        with self.board.as_default(step=step):
+            for name in ("miou", "pixel_accuracy"):
+                if scores[name] is not None:
+                    tf.summary.scalar(f"validation/{name}", scores[name])
+            tf.summary.image("validation", picture[None])
+        self.board.flush()
+        self.say(f"step {step}: mIoU {scores['miou'] or 0:.2f}, pixel accuracy {scores['pixel_accuracy'] or 0:.2f}")
+
+
+def _short(name):
+    """Name of a loss for the eye: segmentation_loss_source -> seg_source."""
+    for long, short in (("segmentation", "seg"), ("adversarial", "adv"), ("discriminator", "disc"), ("_loss", "")):
+        name = name.replace(long, short)
+    return name
+
+

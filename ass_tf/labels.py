@@ -1,0 +1,150 @@
+"""Classes, their colours, and the tables from a data set's raw label ids to train ids.
+
+Every data set's table gives a class *name* for each raw id; a class set is a tuple of names, and the position of a name
+in it is the train id. Reading label files is left to `datasets` and `pipeline`.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+IGNORE = 255  # train id of pixels that take no part
+OUTSIDE = 254  # table entry of raw ids that a data set does not have: finding one is an error in the data
+SOURCE, TARGET = 0, 1  # the domains, and the channels of D_g
+
+# Raw id -> (name, colour) of Cityscapes, which GTA5 shares. Source: cityscapesScripts, helpers/labels.py.
+CITYSCAPES_RAW: dict[int, tuple[str, tuple[int, int, int]]] = {
+    0: ("unlabeled", (0, 0, 0)),
+    1: ("ego vehicle", (0, 0, 0)),
+    2: ("rectification border", (0, 0, 0)),
+    3: ("out of roi", (0, 0, 0)),
+    4: ("static", (0, 0, 0)),
+    5: ("dynamic", (111, 74, 0)),
+    6: ("ground", (81, 0, 81)),
+    7: ("road", (128, 64, 128)),
+    8: ("sidewalk", (244, 35, 232)),
+    9: ("parking", (250, 170, 160)),
+    10: ("rail track", (230, 150, 140)),
+    11: ("building", (70, 70, 70)),
+    12: ("wall", (102, 102, 156)),
+    13: ("fence", (190, 153, 153)),
+    14: ("guard rail", (180, 165, 180)),
+    15: ("bridge", (150, 100, 100)),
+    16: ("tunnel", (150, 120, 90)),
+    17: ("pole", (153, 153, 153)),
+    18: ("polegroup", (153, 153, 153)),
+    19: ("traffic light", (250, 170, 30)),
+    20: ("traffic sign", (220, 220, 0)),
+    21: ("vegetation", (107, 142, 35)),
+    22: ("terrain", (152, 251, 152)),
+    23: ("sky", (70, 130, 180)),
+    24: ("person", (220, 20, 60)),
+    25: ("rider", (255, 0, 0)),
+    26: ("car", (0, 0, 142)),
+    27: ("truck", (0, 0, 70)),
+    28: ("bus", (0, 60, 100)),
+    29: ("caravan", (0, 0, 90)),
+    30: ("trailer", (0, 0, 110)),
+    31: ("train", (0, 80, 100)),
+    32: ("motorcycle", (0, 0, 230)),
+    33: ("bicycle", (119, 11, 32)),
+    34: ("license plate", (0, 0, 142)),  # -1 in Cityscapes' tables, 34 in GTA5's files
+    255: ("license plate", (0, 0, 142)),  # -1 as Cityscapes' 8-bit files hold it
+}
+
+CLASS_SETS: dict[str, tuple[str, ...]] = {
+    "cityscapes19": (
+        "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
+        "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
+    ),
+    "synthia16": (
+        "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "sky",
+        "person", "rider", "car", "bus", "motorcycle", "bicycle",
+    ),
+}  # fmt: skip
+
+# Scores that papers report beside the mean over all classes of a class set.
+REPORTED_SUBSETS: dict[str, tuple[str, ...]] = {
+    "synthia16": CLASS_SETS["synthia16"],
+    "synthia13": tuple(n for n in CLASS_SETS["synthia16"] if n not in ("wall", "fence", "pole")),
+}
+
+# SYNTHIA-RAND-CITYSCAPES. Source: the data set's README; ids 16, 18 and 20 never occur in its files.
+SYNTHIA_RAW: dict[int, str | None] = {
+    0: None, 1: "sky", 2: "building", 3: "road", 4: "sidewalk", 5: "fence", 6: "vegetation", 7: "pole", 8: "car",
+    9: "traffic sign", 10: "person", 11: "bicycle", 12: "motorcycle", 13: None, 14: None, 15: "traffic light",
+    16: "terrain", 17: "rider", 18: "truck", 19: "bus", 20: "train", 21: "wall", 22: None,
+}  # fmt: skip
+
+# CamVid as distributed with the SegNet tutorial: 11 classes and void.
+CAMVID_RAW: dict[int, str | None] = {
+    0: "sky", 1: "building", 2: "pole", 3: "road", 4: "sidewalk", 5: "vegetation", 6: "traffic sign", 7: "fence",
+    8: "car", 9: "person", 10: "bicyclist", 11: None,
+}  # fmt: skip
+
+
+def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of a class set, in the order of their train ids.
+
+    Args:
+        classes: a key of CLASS_SETS, or the names themselves.
+
+    Returns:
+        names: tuple of str, c of them.
+    """
+    return CLASS_SETS[classes] if isinstance(classes, str) else tuple(classes)
+
+
+def lookup_table(raw: Mapping[int, str | None], names: Sequence[str]) -> np.ndarray:
+    """Table from raw label ids to train ids.
+
+    Args:
+        raw: raw id -> class name, None for a known id that takes no part.
+        names: the class set.
+
+    Returns:
+        table: uint8 (65536,). Train ids; IGNORE for ids whose name is not in `names`; OUTSIDE for unknown ids.
+    """
+    table = np.full(65536, OUTSIDE, np.uint8)
+    for raw_id, name in raw.items():
+        table[raw_id] = names.index(name) if name in names else IGNORE
+    return table
+
+
+def raw_names(dataset: str) -> dict[int, str | None]:
+    """Raw id -> class name of a built-in data set: gta5, cityscapes, synthia or camvid."""
+    if dataset in ("gta5", "cityscapes"):
+        return {raw_id: name for raw_id, (name, _) in CITYSCAPES_RAW.items()}
+    return {"synthia": SYNTHIA_RAW, "camvid": CAMVID_RAW}[dataset]
+
+
+def colours(names: Sequence[str]) -> np.ndarray:
+    """Colour of each train id: Cityscapes' own where the name is one of its classes.
+
+    Args:
+        names: the class set.
+
+    Returns:
+        palette: uint8 (256, 3). Black for IGNORE; other names get a saturated colour drawn from the name itself.
+    """
+    known = dict(CITYSCAPES_RAW.values())
+    palette = np.zeros((256, 3), np.uint8)
+    for train_id, name in enumerate(names):
+        if name in known:
+            palette[train_id] = known[name]
+        else:
+            hue = zlib.crc32(name.encode()) % 360 / 360
+            palette[train_id] = [round(255 * x) for x in colorsys.hsv_to_rgb(hue, 0.7, 0.9)]
+    return palette
+
+
+def gta5_palette() -> list[int]:
+    """The 768 palette entries of a GTA5 label file: Cityscapes' colours by raw id."""
+    palette = np.zeros((256, 3), np.uint8)
+    for raw_id, (_, colour) in CITYSCAPES_RAW.items():
+        palette[raw_id] = colour
+    return palette.reshape(-1).tolist()

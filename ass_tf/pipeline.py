@@ -1,0 +1,230 @@
+"""File pairs to batches: decoded, mapped to train ids, resized, optionally augmented, in an order made of seed and step.
+
+Images are resized by Pillow's antialiased BICUBIC and labels by NEAREST, each from its file straight to the domain's size.
+What files there are is left to `datasets`, normalisation to `deeplab`.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import itertools
+import os
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from ass_tf import datasets, labels
+
+# Pillow keeps a few freed blocks of 16 MB for the next image, which saves the kernel clearing fresh memory each time.
+Image.core.set_blocks_max(max(Image.core.get_blocks_max(), 8))
+
+DRAWS = 10  # random numbers of a sample: mirror, zoom, left, top, brightness, contrast, saturation, three of tint
+
+
+def _key(*parts) -> int:
+    """Seed made of several parts, below 2^31."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "little") >> 1
+
+
+def _map_ids(label, domain, path):
+    """uint8 train ids of a Pillow image of raw ids."""
+    ids = domain.table[np.asarray(label)]
+    if (ids == labels.OUTSIDE).any():
+        unknown = np.unique(np.asarray(label)[ids == labels.OUTSIDE]).tolist()
+        raise datasets.DataError(f"{path}: an id must be in the class map. Received: {unknown}.")
+    return ids
+
+
+def read_pair(pair, domain, draws=None, *, flip=False, scale=1.0):
+    """One pair at the domain's size.
+
+    Args:
+        pair: datasets.Pair.
+        domain: datasets.Domain.
+        draws: float (DRAWS,) in [0, 1), or None for no change of geometry.
+        flip: bool. Mirror if the first draw says so.
+        scale: float. Cut out a part that is smaller by a factor drawn from 1 to this, and enlarge it.
+
+    Returns:
+        image: uint8 (h, w, 3).
+        label: uint8 (h, w), train ids; None if the pair has no label.
+
+    Raises:
+        datasets.DataError: a file cannot be decoded, or holds an id outside the map.
+    """
+    (h, w), box, mirror = domain.size, (0.0, 0.0, 1.0, 1.0), False
+    if draws is not None:
+        side = 1 / (1 + (scale - 1) * float(draws[1]))
+        left, top = (1 - side) * float(draws[2]), (1 - side) * float(draws[3])
+        box = (left, top, min(left + side, 1.0), min(top + side, 1.0))
+        mirror = flip and draws[0] < 0.5
+
+    def resized(image, resample):
+        part = [fraction * length for fraction, length in zip(box, image.size * 2)]
+        image = image.resize((w, h), resample, box=part)
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else image
+
+    image = np.asarray(resized(datasets.open_image(pair.image), Image.Resampling.BICUBIC))
+    if pair.label is None:
+        return image, None
+    label = resized(datasets.open_label(pair.label, domain.dataset), Image.Resampling.NEAREST)
+    return image, _map_ids(label, domain, pair.label)
+
+
+def recolour(images, draws, colour):
+    """Random brightness, contrast, saturation and tint.
+
+    Args:
+        images: float32 (b, h, w, 3), 0 to 255.
+        draws: float32 (b, DRAWS) in [0, 1).
+        colour: float, strength. Brightness, contrast and saturation change by up to colour / 2 of their value, and each
+            channel by up to colour / 10.
+
+    Returns:
+        images: float32 (b, h, w, 3), 0 to 255.
+    """
+    # Paper silent: no augmentation is described; the ranges are ours.
+    change = colour * (2 * draws[:, None, None, 4:] - 1)  # (b, 1, 1, 6)
+    brightness, contrast, saturation = tf.split(1 + change[..., :3] / 2, 3, axis=-1)
+    images = images * brightness * (1 + change[..., 3:] / 10)
+    mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
+    images = mean + contrast * (images - mean)
+    grey = tf.reduce_sum(images * [0.299, 0.587, 0.114], axis=-1, keepdims=True)  # Rec. 601, as Pillow's L
+    return tf.clip_by_value(grey + saturation * (images - grey), 0.0, 255.0)
+
+
+def index_of(sample, count, key):
+    """Place, among `count` files, of the `sample`-th one drawn; each run of `count` samples draws each file once.
+
+    Args:
+        sample: int64 scalar.
+        count: int.
+        key: int, seed of the order.
+
+    Returns:
+        index: int64 scalar.
+    """
+    seed = tf.stack([tf.constant(key, tf.int64), sample // count])
+    return tf.random.experimental.index_shuffle(sample % count, seed, tf.constant(count - 1, tf.int64))
+
+
+def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, flip=False, scale=1.0, colour=0.0):
+    """Endless batches of a domain; which images a step holds depends on `seed`, `stream` and the step's number only.
+
+    Args:
+        domain: datasets.Domain.
+        batch: int, b. Images per step.
+        seed: int.
+        stream: int or str. Domains of different streams draw independently.
+        start_step: int. Number of the first step.
+        with_labels: bool.
+        flip, scale, colour: as in `config.Augmentation`.
+
+    Returns:
+        dataset: tf.data.Dataset of images, float32 (b, h, w, 3) from 0 to 255; with labels, of (images, labels), the
+            latter int32 (b, h, w).
+
+    Raises:
+        datasets.DataError: the domain is empty, or a label is needed and missing.
+    """
+    if not domain.pairs:
+        raise datasets.DataError(f"{stream}: a domain must have at least one image. Received: 0.")
+    unlabelled = next((pair.image for pair in domain.pairs if with_labels and pair.label is None), None)
+    if unlabelled:
+        raise datasets.DataError(f"{unlabelled}: has no label.")
+    (h, w), moves, count = domain.size, flip or scale != 1, len(domain.pairs)
+    order, changes = _key(seed, stream, "order"), _key(seed, stream, "augmentation")
+
+    def read(index, draws):
+        pair = domain.pairs[index]
+        if not with_labels:
+            pair = datasets.Pair(pair.name, pair.image, None)
+        image, label = read_pair(pair, domain, draws if moves else None, flip=flip, scale=scale)
+        return (image, label) if with_labels else image
+
+    def load(sample):
+        draws = tf.zeros([DRAWS])
+        if moves or colour:
+            draws = tf.random.stateless_uniform(
+                [DRAWS], tf.stack([tf.constant(changes, tf.int64), sample]), alg="philox"
+            )
+        # Stateless, or deterministic mode would run one call at a time.
+        types = (tf.uint8, tf.uint8) if with_labels else tf.uint8
+        read_now = tf.numpy_function(read, [index_of(sample, count, order), draws], types, stateful=False)
+        image, label = read_now if with_labels else (read_now, tf.zeros([0], tf.uint8))
+        return tf.ensure_shape(image, [h, w, 3]), tf.ensure_shape(label, [h, w] if with_labels else [0]), draws
+
+    def finish(images, train_ids, draws):
+        images = tf.cast(images, tf.float32)
+        images = recolour(images, draws, colour) if colour else images
+        return (images, tf.cast(train_ids, tf.int32)) if with_labels else images
+
+    samples = tf.data.Dataset.range(start_step * batch, np.iinfo(np.int64).max)
+    loaded = samples.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return loaded.batch(batch, drop_remainder=True).map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def training_dataset(domains, batch, augmentation, seed, start_step=0):
+    """What each step of training reads.
+
+    Args:
+        domains: dict of role -> datasets.Domain; of the roles source, labelled and unlabelled those that are read.
+        batch: dict of role -> int. Images per step, over all replicas.
+        augmentation: dict, section `augmentation` of the settings.
+        seed: int.
+        start_step: int. Number of the first step.
+
+    Returns:
+        dataset: tf.data.Dataset of dict: `source` and `labelled` (images, labels), `unlabelled` images, as `batches`.
+    """
+    parts = {
+        role: batches(
+            domains[role],
+            batch=batch[role],
+            seed=seed,
+            stream=role,
+            start_step=start_step,
+            with_labels=role != "unlabelled",
+            **augmentation,
+        )
+        for role in ("source", "labelled", "unlabelled")
+        if role in domains
+    }
+    options = tf.data.Options()
+    options.deterministic = True
+    # One host reads for all its replicas; there are no files to share out.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return tf.data.Dataset.zip(parts).prefetch(2).with_options(options)
+
+
+def evaluation_pairs(domain):
+    """The pairs of a domain in order, read ahead in threads.
+
+    Args:
+        domain: datasets.Domain.
+
+    Yields:
+        name: str.
+        image: float32 (h, w, 3), 0 to 255, at the domain's size.
+        label: uint8, train ids at the label file's own size; None if the pair has no label.
+
+    Raises:
+        datasets.DataError: a file cannot be decoded, or holds an id outside the map.
+    """
+
+    def read(pair):
+        image, _ = read_pair(datasets.Pair(pair.name, pair.image, None), domain)
+        label = None
+        if pair.label is not None:
+            label = _map_ids(datasets.open_label(pair.label, domain.dataset), domain, pair.label)
+        return pair.name, image.astype(np.float32), label
+
+    workers = min(os.cpu_count() or 1, 8)
+    pairs = iter(domain.pairs)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        waiting = [pool.submit(read, pair) for pair in itertools.islice(pairs, 2 * workers)]
+        while waiting:
+            yield waiting.pop(0).result()
+            waiting.extend(pool.submit(read, pair) for pair in itertools.islice(pairs, 1))

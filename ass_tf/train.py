@@ -1,0 +1,287 @@
+"""The training loop and its command line.
+
+    python -m ass_tf.train --config configs/gta_csa.json [--set optimiser.lr=1e-4 ...] [--run DIR]
+
+The same command goes on where a killed run stopped. The step itself is `adversary`'s, the run folder `checkpoint`'s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import math
+import platform
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ass_tf
+from ass_tf import config as settings_module
+from ass_tf import datasets, labels, terminal
+from ass_tf.config import Config, ConfigError
+
+
+class TrainingError(ValueError):
+    """Training cannot go on; the message is one line."""
+
+
+class Interruption:
+    """Notes SIGTERM and Ctrl-C, so that the loop can save first; a second Ctrl-C ends at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __enter__(self) -> Interruption:
+        self.before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+def default_run(file: str | Path, config: Config) -> Path:
+    """runs/<settings file>-<digest of the settings>: equal settings resume, others never share a folder."""
+    digest = hashlib.sha256(settings_module.dump(config).encode()).hexdigest()[:8]
+    return Path("runs") / f"{Path(file).stem}-{digest}"
+
+
+def open_domains(config: Config) -> dict[str, datasets.Domain]:
+    """The data by role: source, labelled, unlabelled and validation, as far as the method uses them."""
+    return datasets.open_roles(
+        config.class_names,
+        config.source.model_dump() if config.uses_source else None,
+        config.target.model_dump(),
+        config.validation.model_dump() if config.validation else None,
+        uses_labelled=config.uses_labelled,
+        uses_unlabelled=config.uses_unlabelled,
+    )
+
+
+def _write_lists(run: Path, domains: dict[str, datasets.Domain]) -> None:
+    """data/<role>.txt: the images used. A run that goes on must find the same ones."""
+    from ass_tf import checkpoint
+
+    for role, domain in domains.items():
+        file, text = run / "data" / f"{role}.txt", "".join(f"{pair.name}\n" for pair in domain.pairs)
+        if not file.exists():
+            checkpoint.write_text(file, text)
+        elif file.read_text(encoding="utf-8") != text:
+            raise TrainingError(f"{file}: the {role} images must be those that the run began with; the data changed.")
+
+
+def _write_session(run: Path, config: Config, strategy: Any) -> None:
+    """Adds this session to run.json."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from ass_tf import checkpoint
+
+    file = run / "run.json"
+    record = json.loads(file.read_text()) if file.exists() else {"sessions": []}
+    weights = config.model.weights
+    record["initial_weights"] = weights or "random"
+    if weights and Path(weights).is_file():
+        record["initial_weights_sha256"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    record["sessions"].append(
+        {
+            "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "command": sys.argv,
+            "host": platform.node(),
+            "replicas": strategy.num_replicas_in_sync,
+            "devices": list(strategy.extended.worker_devices),
+            "versions": {
+                "ass_tf": ass_tf.__version__,
+                "python": platform.python_version(),
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "numpy": np.__version__,
+            },
+        }
+    )
+    checkpoint.write_text(file, json.dumps(record, indent=1) + "\n")
+
+
+def build_strategy() -> Any:
+    """MirroredStrategy over all visible GPUs, or the CPU."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))] or ["CPU:0"])
+
+
+def build_game(config: Config, strategy: Any) -> tuple[Any, Any]:
+    """Networks, optimisers and step of a run, and the tf.train.Checkpoint that holds all of their state."""
+    import keras
+    import tensorflow as tf
+
+    from ass_tf import adversary
+
+    keras.mixed_precision.set_global_policy(config.train.precision)
+    keras.utils.set_random_seed(config.seed)
+    replicas = strategy.num_replicas_in_sync
+    for key, count in config.batch.model_dump().items():
+        if count % replicas:
+            raise TrainingError(f"batch.{key} must be a multiple of the {replicas} replicas. Received: {count}.")
+    with strategy.scope():
+        networks = adversary.build_networks(
+            config.method, len(config.class_names), config.model.model_dump(), synchronised=replicas > 1
+        )
+        optimisers = adversary.build_optimisers(networks, **config.optimiser.model_dump())
+        loss_scale = adversary.LossScale() if config.train.precision == "mixed_float16" else None
+    game = adversary.Game(config.method, networks, optimisers, strategy, loss_scale, **config.losses.model_dump())
+    parts = {**networks._asdict(), **{f"optimiser_{k}": v for k, v in optimisers._asdict().items()}}
+    if loss_scale is not None:
+        parts |= {"loss_scale": loss_scale.scale, "good_steps": loss_scale.good_steps}
+    return game, tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
+
+
+def train(config: Config, run: Path, strategy: Any = None) -> dict[str, Any]:
+    """Trains, or goes on training, in a run folder.
+
+    Args:
+        config: the settings.
+        run: the folder; made if it is not there, resumed if it holds a run of the same settings.
+        strategy: tf.distribute.Strategy; default `build_strategy()`.
+
+    Returns:
+        result: what result.json holds: the scores of the last and the best snapshot.
+
+    Raises:
+        ConfigError, DataError, RunFolderError, TrainingError: one line that says what is wrong.
+        SystemExit: SIGTERM or Ctrl-C came, and a snapshot was saved.
+    """
+    from ass_tf import checkpoint
+
+    lock = checkpoint.claim(run, settings_module.dump(config))
+    with lock:
+        domains = open_domains(config)
+        with terminal.show_progress("checking the data") as progress:
+            datasets.check(domains, progress)
+        _write_lists(run, domains)
+
+        import tensorflow as tf
+
+        if config.train.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        strategy = strategy or build_strategy()
+        game, trackable = build_game(config, strategy)
+        state = checkpoint.restore(run, trackable) or {"step": 0, "best": None, "last": None, "window": {}}
+        checkpoint.cut_log(run, state["step"])
+        _write_session(run, config, strategy)
+        with Interruption() as interruption:
+            _loop(config, run, domains, game, trackable, state, interruption)
+        result = {
+            "last": state["last"],
+            "best": state["best"],
+            "method": config.method,
+            "labelled_images": len(domains["labelled"].pairs) if "labelled" in domains else 0,
+            "initial_weights": config.model.weights or "random",
+        }
+        checkpoint.write_text(run / "result.json", json.dumps(result, indent=1) + "\n")
+        return result
+
+
+def _loop(config, run, domains, game, trackable, state, interruption) -> None:
+    """Steps, records, validations and snapshots up to the last step; keeps `state` up to date."""
+    from ass_tf import checkpoint, journal, pipeline, scoring
+
+    train, start = config.train, state["step"]
+    if start >= train.steps:
+        return
+    batch = {role: count for role, count in config.batch.model_dump().items() if role in domains}
+    dataset = pipeline.training_dataset(domains, batch, config.augmentation.model_dump(), config.seed, start)
+    batches = iter(game.strategy.experimental_distribute_dataset(dataset))
+    forward = scoring.build_forward(game.networks.generator)
+    with journal.Journal(run, train.steps, start, sum(batch.values()), train.log_every, state["window"]) as log:
+        if start:
+            log.say(f"{run}: going on after step {start}.")
+        for step in range(start + 1, train.steps + 1):
+            before = time.perf_counter()
+            images = next(batches)
+            waited = time.perf_counter() - before
+            terms = {name: float(value) for name, value in game.step(images).items()}
+            _refuse_non_finite(step, terms)
+            log.step(step, terms, waited)
+            before = time.perf_counter()
+            state |= {"step": step, "window": log.window}
+            validate = "validation" in domains and (step % train.validate_every == 0 or step == train.steps)
+            if validate:
+                _validate(config, domains["validation"], game.networks.generator, forward, state, log)
+            if validate or step % train.checkpoint_every == 0 or step == train.steps or interruption.signal:
+                checkpoint.save(run, trackable, state)
+                log.pause(time.perf_counter() - before)
+            if interruption.signal and step < train.steps:
+                log.say(f"{run}: saved step {step}; the same command goes on from there.")
+                raise SystemExit(128 + interruption.signal)
+
+
+def _refuse_non_finite(step: int, terms: dict[str, float]) -> None:
+    for name, value in terms.items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"step {step}: {name} must be finite. Received: {value}. The last snapshot is from before; a lower "
+                "optimiser.lr may help."
+            )
+
+
+def _validate(config, domain, generator, forward, state, log) -> None:
+    """Scores G, and notes in `state` the last and the best scores."""
+    from ass_tf import metrics, scoring, visualise
+
+    names, palette = config.class_names, labels.colours(config.class_names)
+    confusion, kept = scoring.score(generator, domain, len(names), keep=3, forward=forward)
+    scores = {"step": state["step"], **metrics.summary(confusion, names)}
+    rows = [
+        visualise.strip([image, visualise.colour(truth, palette), visualise.colour(prediction, palette)], height=192)
+        for _, image, truth, prediction in kept
+    ]
+    log.validation(state["step"], scores, visualise.stack(rows))
+    state["last"] = scores
+    if state["best"] is None or (scores["miou"] or 0) > (state["best"]["miou"] or 0):
+        state["best"] = scores
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m ass_tf.train", description="Train, or go on training, by a settings file."
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="settings, e.g. configs/gta_csa.json")
+    parser.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. optimiser.lr=1e-4"
+    )
+    parser.add_argument("--run", metavar="DIR", help="run folder (default: runs/<file>-<digest of the settings>)")
+    options = parser.parse_args(arguments)
+    try:
+        config = settings_module.load(options.config, options.set)
+        run = Path(options.run) if options.run else default_run(options.config, config)
+        print(f"run folder: {run}", flush=True)
+        result = train(config, run)
+    except ConfigError as error:
+        return terminal.complain(error, 2)
+    except (ValueError, OSError) as error:
+        return terminal.complain(error, 1)
+    except KeyboardInterrupt:
+        return terminal.complain("interrupted before the first step; nothing was saved.", 130)
+    for which in ("last", "best"):
+        if result[which]:
+            print(f"{which}: step {result[which]['step']}, mIoU {result[which]['miou']:.2f}")
+    print(f"written: {run / 'result.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,33 @@
+"""Package metadata."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+?)"', (here / "ass_tf/__init__.py").read_text()).group(1)
+
+setup(
+    name="ass_tf",
+    version=version,
+    description="Semi-supervised domain adaptation for street-scene segmentation in Keras and TensorFlow",
+    long_description=(here / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=["ass_tf"],
+    install_requires=[
+        "keras",
+        "numpy",
+        "pillow>=10.1",
+        "pydantic>=2.5",
+        "rich>=13",
+        "tensorboard",
+        "tensorflow>=2.15",
+    ],
+    extras_require={
+        "cuda": ["tensorflow[and-cuda]>=2.15"],
+        "test": ["pytest>=8", "ruff>=0.8"],
+    },
+)
