@@ -190,6 +190,8 @@ def as_json(result: Mapping[str, Any]) -> str:
 def table_of(result: Mapping[str, Any]) -> Table:
     """The scores of `evaluate_run` as a table, one column for each snapshot."""
     scores = {which: result[which] for which in SNAPSHOTS if which in result}
+    if len({value["step"] for value in scores.values()}) < len(scores):
+        scores = {"last and best": result["last"]}
     first = next(iter(scores.values()))
 
     def number(value: float | None) -> str:

@@ -1,3 +1,4 @@
+import functools
 import json
 import subprocess
 import sys
@@ -135,11 +136,16 @@ def test_progress_is_about_ten_plain_lines_where_stderr_is_no_terminal(capsys):
     assert lines[-1] == "last: 500 of 500 images"
 
 
+@functools.cache
+def tiny_generator():
+    model = config.from_dict(settings("data")).model.model_dump()
+    return deeplab.build_generator(len(NAMES), **model)
+
+
 def write_run(run, plain, *constants, best=None):
     """A run whose snapshot of step i + 1 gives every pixel the class constants[i]."""
     write_settings(run, plain)
-    model = {**plain["model"], "output_stride": 8, "batch_norm": "batch"}
-    generator = deeplab.build_generator(len(NAMES), **model)
+    generator = tiny_generator()
     head = generator.get_layer("head_0")
     for step, constant in enumerate(constants, start=1):
         head.set_weights([0 * head.get_weights()[0], np.eye(len(NAMES))[constant]])
@@ -196,7 +202,7 @@ def test_strips_show_image_truth_and_prediction_in_cityscapes_colours(run, resul
     assert np.asarray(Image.open(run / files[0])).shape[0] > 2 * evaluate.SHEET_HEIGHT
 
 
-def test_facts_that_training_noted_stay_in_the_result_but_its_scores_do_not(run, tmp_path):
+def test_run_that_was_never_validated_has_no_best_scores_and_keeps_what_training_noted(run, tmp_path):
     other = write_run(tmp_path / "run", json.loads((run / "config.json").read_text()), 1)
     (other / "result.json").write_text(json.dumps({"last": {"step": 9}, "best": {"step": 9}, "labelled_images": 7}))
     evaluate.evaluate_run(other, strips=0)
@@ -218,11 +224,6 @@ def test_snapshot_that_is_both_last_and_best_is_scored_once(run, tmp_path):
     assert calls == ["last"]
     assert result["best"] == result["last"]
     assert not (both / "strips").exists()
-
-
-def test_run_that_was_never_validated_has_no_best_scores(run, tmp_path):
-    single = write_run(tmp_path / "run", json.loads((run / "config.json").read_text()), 1)
-    assert "best" not in evaluate.evaluate_run(single, strips=0)
 
 
 def test_other_data_folder_and_out_folder_leave_the_runs_result_alone(run, result, tmp_path):
@@ -283,8 +284,14 @@ def test_table_shows_classes_then_means_then_accuracy_for_each_snapshot():
     ]
 
 
+def test_table_has_one_column_where_the_last_snapshot_is_the_best():
+    scores = {"step": 5, "images": 1, "miou": 1.0, "pixel_accuracy": 2.0, "iou": {"a": 1.0}, "subsets": {}}
+    table = evaluate.table_of({"last": scores, "best": scores})
+    assert [column.header for column in table.columns] == ["class", "last and best, step 5"]
+
+
 def test_command_line_prints_the_table_and_writes_result_and_strips(run, tmp_path):
-    words = ["--run", str(run), "--strips", "1", "--flip", "--scales", "0.5", "1", "--out", str(tmp_path)]
+    words = ["--run", str(run), "--strips", "1", "--flip", "--out", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "ass_tf.evaluate", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -294,7 +301,7 @@ def test_command_line_prints_the_table_and_writes_result_and_strips(run, tmp_pat
     assert "11.11" in done.stdout
     assert "Traceback" not in done.stderr
     assert "best: 3 of 3 images" in done.stderr
-    assert json.loads((tmp_path / "result.json").read_text())["last"]["settings"]["scales"] == [0.5, 1.0]
+    assert json.loads((tmp_path / "result.json").read_text())["last"]["settings"]["flip"] is True
     assert len(list((tmp_path / "strips").iterdir())) == 4
 
 
