@@ -18,10 +18,11 @@ Networks = namedtuple("Networks", "generator global_discriminator semantic_discr
 # One each for G's backbone and head, and for the discriminators or None.
 Optimisers = namedtuple("Optimisers", "backbone head global_discriminator semantic_discriminator")
 
+ADVERSARIAL = ("ga", "fcsa", "csa")  # the methods with D_g
 DEFAULT_LAMBDA_SADV = {"csa": 0.01, "fcsa": 0.04}  # the paper's best at 500 labels
 
 
-def build_networks(method, num_classes, model, synchronised=False):
+def build_networks(method, num_classes, model, synchronised=False, *, global_width, semantic_width):
     """G, and the discriminators that `method` has.
 
     Args:
@@ -29,6 +30,7 @@ def build_networks(method, num_classes, model, synchronised=False):
         num_classes: int, c.
         model: dict, the keywords of `deeplab.build_generator`.
         synchronised: bool, batch norm statistics over all replicas.
+        global_width, semantic_width: int, channels of the discriminators' first layers.
 
     Returns:
         Networks.
@@ -41,8 +43,8 @@ def build_networks(method, num_classes, model, synchronised=False):
     }.get(method)
     return Networks(
         generator,
-        discriminators.build_global_discriminator(num_classes) if method in ("ga", "fcsa", "csa") else None,
-        build_semantic(num_classes, channels) if build_semantic else None,
+        discriminators.build_global_discriminator(num_classes, global_width) if method in ADVERSARIAL else None,
+        build_semantic(num_classes, channels, semantic_width) if build_semantic else None,
     )
 
 

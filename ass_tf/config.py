@@ -98,6 +98,13 @@ class Model(Section):
     """`batch`: statistics of each domain's batch, running ones updated; `frozen`: the loaded running statistics."""
 
 
+class Discriminators(Section):
+    global_width: Positive = 64
+    """Channels of D_g's first convolution; the next three have 2, 4 and 8 times as many."""
+    semantic_width: Positive = 1024
+    """Hidden channels of D_s."""
+
+
 class Losses(Section):
     lambda_seg: Weight = 1.0
     """Weight of the segmentation losses (eq. 1)."""
@@ -172,6 +179,8 @@ class Config(Section):
     """Random changes of training images."""
     model: Model = Model()
     """G and its head."""
+    discriminators: Discriminators = Discriminators()
+    """D_g and D_s."""
     losses: Losses = Losses()
     """Weights of the terms of equations 9 and 10."""
     optimiser: Optimiser = Optimiser()

@@ -24,17 +24,18 @@ def _leaky(x):
     return layers.LeakyReLU(SLOPE)(x)  # Keras 2 and 3 name this argument differently
 
 
-def build_global_discriminator(num_classes):
+def build_global_discriminator(num_classes, width=64):
     """D_g: five 4x4 convolutions of stride 2 over class probabilities.
 
     Args:
         num_classes: int, c.
+        width: int, channels of the first convolution.
 
     Returns:
         keras.Model, probs float32 (b, h, w, c) -> logits float32 (b, ~h / 32, ~w / 32, 2), channels SOURCE, TARGET.
     """
     x = probs = keras.Input((None, None, num_classes), name="probs")
-    for index, filters in enumerate((64, 128, 256, 512, 2)):
+    for index, filters in enumerate((width, 2 * width, 4 * width, 8 * width, 2)):
         fan_in = 16 * x.shape[-1]
         x = layers.ZeroPadding2D(1)(x)
         x = layers.Conv2D(filters, 4, strides=2, name=f"conv{index}", **_initialisers(fan_in))(x)
@@ -42,35 +43,37 @@ def build_global_discriminator(num_classes):
     return keras.Model(probs, _float32(x), name="global_discriminator")
 
 
-def build_fcsa_discriminator(num_classes, channels):
+def build_fcsa_discriminator(num_classes, channels, width=1024):
     """D_s of FCSA: two fully connected layers on class vectors.
 
     Args:
         num_classes: int, c.
         channels: int, d.
+        width: int, hidden channels.
 
     Returns:
         keras.Model, float32 (b, c, d) -> logits float32 (b, c, 2c): c channels of the source, c of the target.
     """
     vectors = keras.Input((num_classes, channels), name="class_vectors")
-    x = _leaky(layers.Dense(1024, name="dense0", **_initialisers(channels))(vectors))
-    x = layers.Dense(2 * num_classes, name="dense1", **_initialisers(1024))(x)
+    x = _leaky(layers.Dense(width, name="dense0", **_initialisers(channels))(vectors))
+    x = layers.Dense(2 * num_classes, name="dense1", **_initialisers(width))(x)
     return keras.Model(vectors, _float32(x), name="fcsa_discriminator")
 
 
-def build_csa_discriminator(num_classes, channels):
+def build_csa_discriminator(num_classes, channels, width=1024):
     """D_s of CSA: two 1x1 convolutions on the feature map.
 
     Args:
         num_classes: int, c.
         channels: int, d.
+        width: int, hidden channels.
 
     Returns:
         keras.Model, float (b, u, v, d) -> logits float32 (b, u, v, 2c): c channels of the source, c of the target.
     """
     features = keras.Input((None, None, channels), name="features")
-    x = _leaky(layers.Conv2D(1024, 1, name="conv0", **_initialisers(channels))(features))
-    x = layers.Conv2D(2 * num_classes, 1, name="conv1", **_initialisers(1024))(x)
+    x = _leaky(layers.Conv2D(width, 1, name="conv0", **_initialisers(channels))(features))
+    x = layers.Conv2D(2 * num_classes, 1, name="conv1", **_initialisers(width))(x)
     return keras.Model(features, _float32(x), name="csa_discriminator")
 
 

@@ -1,15 +1,19 @@
-"""File pairs to batches: decoded, mapped to train ids, resized, optionally augmented, in an order made of seed and step.
+"""File pairs to batches: decoded, mapped to train ids, resized, augmented if asked, in an order made of seed and step.
 
-Images are resized by Pillow's antialiased BICUBIC and labels by NEAREST, each from its file straight to the domain's size.
+Images are resized by Pillow's antialiased BICUBIC and labels by NEAREST, from the file's size straight to the domain's.
 What files there are is left to `datasets`, normalisation to `deeplab`.
 """
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures
+import dataclasses
 import hashlib
 import itertools
 import os
+import threading
+import time
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +25,33 @@ from ass_tf import datasets, labels
 Image.core.set_blocks_max(max(Image.core.get_blocks_max(), 8))
 
 DRAWS = 10  # random numbers of a sample: mirror, zoom, left, top, brightness, contrast, saturation, three of tint
+
+
+class _Gate:
+    """Keeps tf.data's threads out of Python once the interpreter ends, which would wait for ever for one inside."""
+
+    def __init__(self):
+        self.lock, self.inside, self.entered, self.closed = threading.Lock(), 0, 0, False
+
+    def __enter__(self):
+        with self.lock:
+            self.inside, self.entered = self.inside + 1, self.entered + 1
+        return self
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.inside -= 1
+
+    def close(self):
+        """From here on `closed` makes reads empty, so that the buffers fill at once; returns when no thread comes."""
+        self.closed, seen = True, -1
+        while self.inside or seen != self.entered:
+            seen = self.entered
+            time.sleep(0.1)
+
+
+_gate = _Gate()
+atexit.register(_gate.close)
 
 
 def _key(*parts) -> int:
@@ -138,10 +169,11 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, flip
     order, changes = _key(seed, stream, "order"), _key(seed, stream, "augmentation")
 
     def read(index, draws):
-        pair = domain.pairs[index]
-        if not with_labels:
-            pair = datasets.Pair(pair.name, pair.image, None)
-        image, label = read_pair(pair, domain, draws if moves else None, flip=flip, scale=scale)
+        image, label = np.zeros((h, w, 3), np.uint8), np.zeros((h, w), np.uint8)
+        with _gate:
+            if not _gate.closed:
+                pair = domain.pairs[index] if with_labels else dataclasses.replace(domain.pairs[index], label=None)
+                image, label = read_pair(pair, domain, draws if moves else None, flip=flip, scale=scale)
         return (image, label) if with_labels else image
 
     def load(sample):
@@ -215,7 +247,7 @@ def evaluation_pairs(domain):
     """
 
     def read(pair):
-        image, _ = read_pair(datasets.Pair(pair.name, pair.image, None), domain)
+        image, _ = read_pair(dataclasses.replace(pair, label=None), domain)
         label = None
         if pair.label is not None:
             label = _map_ids(datasets.open_label(pair.label, domain.dataset), domain, pair.label)

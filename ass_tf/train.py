@@ -138,7 +138,11 @@ def build_game(config: Config, strategy: Any) -> tuple[Any, Any]:
             raise TrainingError(f"batch.{key} must be a multiple of the {replicas} replicas. Received: {count}.")
     with strategy.scope():
         networks = adversary.build_networks(
-            config.method, len(config.class_names), config.model.model_dump(), synchronised=replicas > 1
+            config.method,
+            len(config.class_names),
+            config.model.model_dump(),
+            synchronised=replicas > 1,
+            **config.discriminators.model_dump(),
         )
         optimisers = adversary.build_optimisers(networks, **config.optimiser.model_dump())
         loss_scale = adversary.LossScale() if config.train.precision == "mixed_float16" else None

@@ -1,0 +1,98 @@
+"""Images per second of the input pipeline over those of a plain Pillow loop doing the same work, on one core.
+
+    python tests/bench_pipeline.py [--count 24] [--rounds 5]
+
+Both read drawn pairs of GTA5's size (1914 x 1052) as training does, at 1280 x 720. Rounds of the two alternate in one
+process; their median ratio is what counts. Pillow keeps freed image memory in the pipeline only, as its import sets it;
+the last line gives the loop that speed as well, so what is left is due to the pipeline itself.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import numpy as np
+from PIL import Image
+
+from ass_tf import datasets, labels, streets
+
+SIZE = (720, 1280)
+
+
+def plain(pair, table):
+    """float32 image and int32 labels, by Pillow and NumPy alone."""
+    with Image.open(pair.image) as file:
+        image = np.asarray(file.resize(SIZE[::-1], Image.Resampling.BICUBIC)).astype(np.float32)
+    with Image.open(pair.label) as file:
+        label = table[np.asarray(file.resize(SIZE[::-1], Image.Resampling.NEAREST))].astype(np.int32)
+    return image, label
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=24, help="pairs drawn, and read per round")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as root:
+        streets.write_gta5(Path(root), options.count, 0, (1052, 1914))
+        if hasattr(os, "sched_setaffinity"):  # before TensorFlow starts its threads
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        sizes = [path.stat().st_size for path in Path(root).rglob("images/*.png")]
+        print(f"{len(sizes)} images of {statistics.mean(sizes) / 1e6:.2f} MB on average, one core")
+        measure(root, options.count, options.rounds)
+
+
+def measure(root, count, rounds):
+    blocks = Image.core.get_blocks_max()
+    from ass_tf import pipeline
+
+    kept_blocks = Image.core.get_blocks_max()
+    domain = datasets.open_domain(
+        labels.CLASS_SETS["cityscapes19"], dataset="gta5", root=root, size=SIZE, split="train", images="images",
+        labels="labels", class_file=None, mapping=None, list=None,
+    )  # fmt: skip
+    data = pipeline.training_dataset({"source": domain}, {"source": 1}, {}, seed=0)
+
+    def loop_speed(blocks):
+        Image.core.clear_cache()
+        Image.core.set_blocks_max(blocks)
+        for pair in domain.pairs[:2]:
+            plain(pair, domain.table)
+        start = time.perf_counter()
+        for pair in domain.pairs:
+            plain(pair, domain.table)
+        return count / (time.perf_counter() - start)
+
+    def pipeline_speed():
+        Image.core.set_blocks_max(kept_blocks)
+        batches = iter(data)
+        for _ in range(8):  # more than the buffers hold, so that none of the work that counts is done before
+            next(batches)
+        start = time.perf_counter()
+        for _ in range(count):
+            next(batches)
+        return count / (time.perf_counter() - start)
+
+    by_pixels = {plain(pair, domain.table)[0].tobytes(): plain(pair, domain.table)[1] for pair in domain.pairs}
+    for batch in data.take(count):
+        image, label = (array.numpy()[0] for array in batch["source"])
+        if not np.array_equal(by_pixels.pop(image.tobytes()), label):
+            raise SystemExit("the pipeline's arrays must equal the loop's.")
+    print("arrays are equal, bit for bit")
+    ratios, ratios_kept = [], []
+    for _ in range(rounds):
+        loop, ours, loop_kept = loop_speed(blocks), pipeline_speed(), loop_speed(kept_blocks)
+        ratios.append(ours / loop)
+        ratios_kept.append(ours / loop_kept)
+        print(f"images/s: loop {loop:.2f}, pipeline {ours:.2f}, loop with kept memory {loop_kept:.2f}")
+    print(f"median ratio {statistics.median(ratios):.2f}; over the loop with kept memory {statistics.median(ratios_kept):.2f}")
+
+
+if __name__ == "__main__":
+    main()
