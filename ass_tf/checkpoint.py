@@ -10,6 +10,7 @@
 A snapshot's folder gets its name when everything in it is on the disk. Kept are the newest and the best.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -18,6 +19,8 @@ import shutil
 from pathlib import Path
 
 import tensorflow as tf
+
+from ass_tf import terminal
 
 SNAPSHOT = re.compile(r"step-(\d{8,})")
 
@@ -36,6 +39,22 @@ def write_text(path, text):
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def _sync(path):
+    """Waits until a file or a folder's list of names is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunFolderError(f"{path}: no valid JSON: {error}.") from None
 
 
 def claim(run, settings):
@@ -58,18 +77,21 @@ def claim(run, settings):
     lock = open(run / "lock", "a")  # noqa: SIM115 (held until the process ends)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise RunFolderError(f"{run}: another process is training in this folder.") from None
-    if record.exists():
-        difference = _first_difference(json.loads(record.read_text()), json.loads(settings))
+        if not record.exists():
+            write_text(record, settings)
+        difference = _first_difference(_read_json(record), json.loads(settings))
         if difference:
             key, theirs, ours = difference
             raise RunFolderError(
                 f"{run}: {key} must be {json.dumps(theirs)} as in the run begun there; another --run starts afresh. "
                 f"Received: {json.dumps(ours)}."
             )
-    else:
-        write_text(record, settings)
+    except BlockingIOError:
+        lock.close()
+        raise RunFolderError(f"{run}: another process is training in this folder.") from None
+    except BaseException:
+        lock.close()
+        raise
     return lock
 
 
@@ -94,7 +116,7 @@ def cut_log(run, step):
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")
-        except (ValueError, KeyError):
+        except ValueError:
             continue
     write_text(path, "".join(kept))
 
@@ -124,10 +146,10 @@ def state_of(run, which="last"):
     if not found:
         raise RunFolderError(f"{run}: the folder must hold a snapshot. Received: none.")
     folder = list(found.values())[-1]
-    state = json.loads((folder / "state.json").read_text())
+    state = _read_json(folder / "state.json")
     if which == "best" and state.get("best"):
         folder = found.get(state["best"]["step"], folder)
-        state = json.loads((folder / "state.json").read_text())
+        state = _read_json(folder / "state.json")
     return folder, state
 
 
@@ -144,28 +166,35 @@ def save(run, trackable, state):
     """
     folder = run / "snapshots"
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{state['step']:08d}"
-    if final.exists():  # written before a kill, reached again; equal, as the run is deterministic
-        return
     temporary = folder / ".part"
-    shutil.rmtree(temporary, ignore_errors=True)
+    for left in [temporary, *folder.glob(".old-*")]:  # by a kill
+        shutil.rmtree(left, ignore_errors=True)
     temporary.mkdir()
     try:
         trackable.write(str(temporary / "weights"))
     except tf.errors.OpError as error:
-        raise OSError(f"{temporary}: {error.message.splitlines()[0]}") from None
+        shutil.rmtree(temporary, ignore_errors=True)
+        rule = f"{folder}: the snapshot of step {state['step']} cannot be saved"
+        raise OSError(f"{rule}: {terminal.reason(error)}") from None
     write_text(temporary / "state.json", json.dumps(state, indent=1))
-    for file in [*temporary.iterdir(), temporary]:
-        descriptor = os.open(file, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-    os.replace(temporary, final)
+    for path in [*temporary.iterdir(), temporary]:
+        _sync(path)
+    os.replace(temporary, folder / f"step-{state['step']:08d}")
+    _sync(folder)
     keep = {state["step"], (state.get("best") or {}).get("step")}
     for step, path in snapshots(run).items():
         if step not in keep:
             doomed = path.with_name(f".old-{step}")
             os.replace(path, doomed)
             shutil.rmtree(doomed, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _restoring(folder):
+    try:
+        yield
+    except Exception as error:  # TensorFlow raises many kinds here
+        raise RunFolderError(f"{folder}: the snapshot cannot be restored: {terminal.reason(error)}") from None
 
 
 def restore(run, trackable):
@@ -180,10 +209,8 @@ def restore(run, trackable):
     if not snapshots(run):
         return None
     folder, state = state_of(run)
-    try:
+    with _restoring(folder):
         trackable.read(str(folder / "weights")).assert_consumed()
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
-        raise RunFolderError(f"{folder}: cannot be restored: {str(error).splitlines()[0]}") from None
     return state
 
 
@@ -202,9 +229,7 @@ def restore_generator(run, generator, which="last"):
         RunFolderError: there is no such snapshot, or it is of another network.
     """
     folder, state = state_of(run, which)
-    try:
+    with _restoring(folder):
         status = tf.train.Checkpoint(generator=generator).read(str(folder / "weights"))
         status.assert_existing_objects_matched().expect_partial()
-    except (tf.errors.OpError, AssertionError, ValueError) as error:
-        raise RunFolderError(f"{folder}: cannot be restored: {str(error).splitlines()[0]}") from None
     return state["step"]

@@ -10,16 +10,15 @@ whether the named files exist is left to `datasets`.
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ass_tf import labels
+from ass_tf import labels, terminal
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -187,7 +186,7 @@ class Config(Section):
     """SGD for G, Adam for the discriminators."""
     train: Train = Train()
     """The loop."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of initial weights, order of images and augmentation."""
 
     @model_validator(mode="after")
@@ -195,8 +194,7 @@ class Config(Section):
         def refuse(key: str, rule: str, received: Any) -> None:
             raise ValueError(f"{key} must {rule}. Received: {json.dumps(received)}.")
 
-        names = labels.class_names(self.classes)
-        if not 2 <= len(names) <= 250 or len(set(names)) != len(names):
+        if not 2 <= len(set(self.class_names)) == len(self.class_names) <= 250:
             refuse("classes", "name 2 to 250 different classes", self.classes)
         if self.target.labelled == 0 and not self.target.labelled_list and self.method in ("oracle", "fcsa", "csa"):
             refuse("target.labelled", f"be at least 1 for method {self.method}", 0)
@@ -230,39 +228,17 @@ class Config(Section):
         return self.method in ("ga", "fcsa", "csa")
 
 
-def _fields(location: Sequence[Any]) -> dict[str, Any]:
-    """Keys that the section at `location` has."""
-    section: Any = Config
-    for part in location:
-        annotation = section.model_fields[part].annotation if part in section.model_fields else None
-        options = [annotation, *getattr(annotation, "__args__", ())]
-        section = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-        if section is None:
-            return {}
-    return section.model_fields
+def _settings(section: Any = Config, above: str = "") -> Iterator[str]:
+    """Dotted names of all settings, sections included."""
+    for name, field in section.model_fields.items():
+        yield above + name
+        for option in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if hasattr(option, "model_fields"):
+                yield from _settings(option, f"{above}{name}.")
 
 
-def _explain(error: ValidationError) -> str:
-    """The first of pydantic's complaints as one line."""
-    first = error.errors()[0]
-    location = [p for p in first["loc"] if not (isinstance(p, str) and not p.isidentifier())]
-    key = ".".join(str(p) for p in location)
-    received = json.dumps(first["input"], default=str)
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _fields(first["loc"][:-1]), n=1, cutoff=0.0)
-        return f"{'.'.join(map(str, first['loc']))} is no setting; the nearest is {near[0] if near else '(none)'}. " + (
-            f"Received: {received}."
-        )
-    if first["type"] == "missing":
-        return f"{key} must be given."
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    rule = first["msg"][0].lower() + first["msg"][1:]
-    return f"{key or 'the file'}: {rule}. Received: {received}."
-
-
-def from_dict(settings: dict[str, Any]) -> Config:
-    """Settings from plain values.
+def from_dict(settings: dict[str, Any], origin: str = "") -> Config:
+    """Settings from plain values; errors start with `origin`.
 
     Raises:
         ConfigError: an unknown key, a wrong type, a value out of range or an impossible combination.
@@ -270,44 +246,32 @@ def from_dict(settings: dict[str, Any]) -> Config:
     try:
         return Config.model_validate_json(json.dumps(settings))
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from None
+        raise ConfigError(origin + terminal.explain(error.errors(), list(_settings()))) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A settings file with the file that its `base` names, if any, merged beneath it."""
-    chain: list[dict[str, Any]] = []
-    seen: list[Path] = []
-    while True:
-        if path.resolve() in seen:
-            raise ConfigError(f"{path}: base must not lead back to the file itself.")
-        seen.append(path.resolve())
-        try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}.") from None
-        except ValueError as error:
-            raise ConfigError(f"{path}: no valid JSON: {error}.") from None
-        if not isinstance(settings, dict):
-            raise ConfigError(f"{path}: the file must hold a JSON object. Received: {type(settings).__name__}.")
-        base = settings.pop("base", None)
-        chain.append(settings)
-        if base is None:
-            break
-        if not isinstance(base, str):
-            raise ConfigError(f"{path}: base must name a settings file. Received: {json.dumps(base)}.")
-        path = path.parent / base
-    merged: dict[str, Any] = {}
-    for settings in reversed(chain):
-        _merge(merged, settings)
-    return merged
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A settings file, completed from the file that its `base` names; `above` are those that led here."""
+    if path.resolve() in above:
+        raise ConfigError(f"{path}: base must not lead back to the file itself.")
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}.") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: no valid JSON: {error}.") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: the file must hold a JSON object. Received: {json.dumps(settings)}.")
+    if (base := settings.pop("base", None)) is None:
+        return settings
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: base must name a settings file. Received: {json.dumps(base)}.")
+    return _merge(_read(path.parent / base, (*above, path.resolve())), settings)
 
 
-def _merge(into: dict[str, Any], settings: dict[str, Any]) -> None:
-    for key, value in settings.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
+def _merge(below: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings`, completed from `below`, section by section."""
+    both = [k for k in settings if isinstance(settings[k], dict) and isinstance(below.get(k), dict)]
+    return {**below, **settings, **{key: _merge(below[key], settings[key]) for key in both}}
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -323,8 +287,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: a file that cannot be read, or settings that cannot be used.
     """
-    path = Path(path)
-    settings = _read(path)
+    settings = _read(Path(path))
     for word in overrides:
         key, equals, text = word.partition("=")
         if not equals or not key:
@@ -335,11 +298,8 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
             value = text
         for part in reversed(key.split(".")):
             value = {part: value}
-        _merge(settings, value)
-    try:
-        return from_dict(settings)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        settings = _merge(settings, value)
+    return from_dict(settings, f"{path}: ")
 
 
 def dump(config: Config) -> str:
@@ -349,20 +309,20 @@ def dump(config: Config) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.config", description="Show settings.")
-    parser.add_argument("file", nargs="?", help="a settings file: print what it resolves to")
-    parser.add_argument("--set", action="append", nargs="+", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--schema", action="store_true", help="print the JSON schema of settings files")
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("file", nargs="?", help="a settings file: print what it resolves to")
+    wanted.add_argument("--schema", action="store_true", help="print the JSON schema of settings files")
+    parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
     options = parser.parse_args(arguments)
     if options.schema:
-        print(json.dumps(Config.model_json_schema(), indent=2))
+        schema = Config.model_json_schema()
+        schema["properties"]["base"] = {"type": "string", "description": "Settings file that this one changes."}
+        print(json.dumps(schema, indent=2))
         return 0
-    if options.file is None:
-        parser.error("FILE or --schema must be given.")
     try:
-        print(dump(load(options.file, [w for words in options.set for w in words])), end="")
+        print(dump(load(options.file, options.set)), end="")
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return terminal.complain(error, 2)
     return 0
 
 

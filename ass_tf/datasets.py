@@ -1,7 +1,7 @@
 """Which files a domain has, and whether they are sound: gta5, synthia, cityscapes, camvid and a user's own folders.
 
-Files are opened with Pillow, so that images are upright RGB and labels are raw ids, whatever the file's packing. Resizing,
-order and batches are left to `pipeline`.
+Files are opened with Pillow, so that images are upright RGB and labels are raw ids, whatever the file's packing.
+Resizing, order and batches are left to `pipeline`.
 
     python -m ass_tf.datasets CONFIG [--set KEY=VALUE]   decode every file, then print what there is
     python -m ass_tf.datasets CONFIG --list labelled     names, one a line, for use as a list file
@@ -26,7 +26,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageOps
 
-from ass_tf import labels
+from ass_tf import labels, terminal
 
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 ROLES = ("source", "labelled", "unlabelled", "validation")
@@ -456,8 +456,6 @@ def _describe(domains: Mapping[str, Domain], sizes: Mapping[str, collections.Cou
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    from rich.progress import Progress
-
     from ass_tf import config  # settings are seen by command lines only
 
     parser = argparse.ArgumentParser(prog="python -m ass_tf.datasets", description="Check the data of a settings file.")
@@ -468,8 +466,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = config.load(options.file, [w for words in options.set for w in words])
     except config.ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return terminal.complain(error, 2)
 
     def section(key: str, used: bool) -> dict[str, Any] | None:
         value = getattr(settings, key)
@@ -490,18 +487,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise DataError(f"{only} must be part of the settings to be listed. Received: {options.file}.")
             print(*(pair.name for domain in domains.values() for pair in domain.pairs), sep="\n")
             return 0
-        with Progress(disable=not sys.stdout.isatty(), transient=True) as bar:
-            task = bar.add_task("checking")
-
-            def progress(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)
-                if bar.disable and (done == total or done % max(total // 10, 1) == 0):
-                    print(f"checked {done} of {total}", flush=True)
-
+        with terminal.show_progress("check") as progress:
             sizes = check(domains, progress)
     except DataError as error:
-        print(*(f"error: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
-        return 1
+        return terminal.complain(error, 1)
     _describe(domains, sizes, settings.class_names)
     return 0
 

@@ -50,15 +50,16 @@ def _dilations(strides, output_stride, reached):
     """Turns the strides of successive stages that would pass `output_stride` into dilations.
 
     Returns:
-        [(stride, dilation), ...]. Every convolution of a stage takes its dilation, the first one included.
+        [(stride, dilation before, dilation after), ...]: the convolution that would carry the stride sees the grid as
+            it was before, those behind it the grid as the stride would have left it.
     """
     stages, dilation = [], 1
     for stride in strides:
+        before = dilation
         if reached * stride > output_stride:
-            stages.append((1, dilation := dilation * stride))
-        else:
-            stages.append((stride, dilation))
-            reached *= stride
+            stride, dilation = 1, dilation * stride
+        reached *= stride
+        stages.append((stride, before, dilation))
     return stages
 
 
@@ -70,9 +71,9 @@ def _resnet(images, batch_norm, output_stride, blocks):
     # with zeros is exact after a ReLU.
     x = layers.ZeroPadding2D(((1, 2), (1, 2)), name="pool1_pad")(x)
     x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
-    stages = [(1, 1), *_dilations((2, 2, 2), output_stride, reached=4)]
-    for stage, (count, (stride, dilation)) in enumerate(zip(blocks, stages), start=2):
-        width = 32 * 2**stage // 2
+    stages = _dilations((1, 2, 2, 2), output_stride, reached=4)
+    for stage, (count, (stride, _, dilation)) in enumerate(zip(blocks, stages), start=2):
+        width = 16 * 2**stage
         for block in range(1, count + 1):
             x = _bottleneck(x, batch_norm, width, f"conv{stage}_block{block}", stride, dilation, shortcut=block == 1)
             stride = 1
@@ -95,10 +96,10 @@ def _mobilenetv2(images, batch_norm, output_stride):
     widths, counts = (16, 24, 32, 64, 96, 160, 320), (1, 2, 3, 4, 3, 3, 1)
     stages = _dilations((1, 2, 2, 2, 1, 2, 1), output_stride, reached=2)
     index = 0
-    for width, count, (stride, dilation) in zip(widths, counts, stages):
-        for _ in range(count):
-            x = _inverted_residual(x, batch_norm, width, index, stride, dilation)
-            index, stride = index + 1, 1
+    for width, count, (stride, before, after) in zip(widths, counts, stages):
+        for block in range(count):
+            x = _inverted_residual(x, batch_norm, width, index, 1 if block else stride, after if block else before)
+            index += 1
     return x
 
 
@@ -125,12 +126,10 @@ def _inverted_residual(x, batch_norm, width, index, stride, dilation):
 
 def _tiny(images, batch_norm, output_stride):
     """A small network to train from random weights: a strided stem, then residual blocks of growing dilation."""
-    x = _normalise_unit(images)
-    stages = _dilations((2, 2, 2), output_stride // 2, reached=1)  # the stem is followed by one more stride
-    for index, (width, kernel, (stride, dilation)) in enumerate(zip((24, 48, 96), (5, 3, 3), stages)):
+    x, stages = _normalise_unit(images), _dilations((2, 2, 2, 2), output_stride, reached=1)
+    for index, (width, kernel, (stride, dilation, after)) in enumerate(zip((24, 48, 96, 96), (5, 3, 3, 3), stages)):
         x = layers.ReLU()(batch_norm(name=f"stem{index}_bn")(_conv(x, width, kernel, f"stem{index}", stride, dilation)))
-    x = layers.ReLU()(batch_norm(name="reduce_bn")(_conv(x, 96, 3, "reduce", stride=2)))
-    for index, dilation in enumerate((1, 2, 4)):
+    for index, dilation in enumerate((after, 2 * after, 4 * after)):
         residual = x
         for part in "ab":
             name = f"block{index}{part}"

@@ -44,12 +44,12 @@ class Journal:
     """
 
     def __init__(self, run, steps, start, images_per_step, log_every, window):
-        self.steps, self.start, self.log_every, self.images_per_step = steps, start, log_every, images_per_step
+        self.steps, self.log_every, self.images_per_step = steps, log_every, images_per_step
         self.window = dict(window)
-        self.waited = self.window_waited = self.idle = 0.0
-        self.begin = self.mark = time.perf_counter()
+        self.window_waited = self.idle = 0.0
+        self.mark = time.perf_counter()
         self.mark_step = start
-        self.log = open(run / "log.jsonl", "a", encoding="utf-8")  # noqa: SIM115 (closed in __exit__)
+        self.log = open(run / "log.jsonl", "ab", buffering=0)  # noqa: SIM115 (closed in __exit__)
         self.board = tf.summary.create_file_writer(str(run / "tensorboard"))
         self.console = Console()
         self.bar = None
@@ -84,7 +84,6 @@ class Journal:
             terms: dict of float, its losses.
             waited: float, seconds it waited for data.
         """
-        self.waited += waited
         self.window_waited += waited
         for name, value in terms.items():
             self.window[name] = self.window.get(name, 0.0) + value
@@ -118,9 +117,14 @@ class Journal:
         self.mark, self.mark_step = now, step
 
     def write(self, record):
-        """Appends a line to log.jsonl."""
-        self.log.write(json.dumps(record) + "\n")
-        self.log.flush()
+        """Appends a line to log.jsonl; one that the full disk cuts short is dropped when the run goes on."""
+        line = f"{json.dumps(record)}\n".encode()
+        try:
+            written = self.log.write(line)
+        except OSError as error:
+            raise OSError(f"{self.log.name}: {error.strerror}.") from None
+        if written < len(line):
+            raise OSError(f"{self.log.name}: no space is left for another line.")
 
     def pause(self, seconds):
         """Takes the time of a validation or a snapshot out of the speed."""
@@ -143,5 +147,3 @@ def _short(name):
     for long, short in (("segmentation", "seg"), ("adversarial", "adv"), ("discriminator", "disc"), ("_loss", "")):
         name = name.replace(long, short)
     return name
-
-

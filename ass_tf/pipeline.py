@@ -21,8 +21,10 @@ from PIL import Image
 
 from ass_tf import datasets, labels
 
-# Pillow keeps a few freed blocks of 16 MB for the next image, which saves the kernel clearing fresh memory each time.
-Image.core.set_blocks_max(max(Image.core.get_blocks_max(), 8))
+# Pillow keeps up to 64 MB of freed memory for the next image: a page that the kernel must clear anew costs more than to
+# fill it. Blocks of 1 MB fit all images, while one block per image is reallocated between sizes.
+Image.core.set_block_size(2**20)
+Image.core.set_blocks_max(64)
 
 DRAWS = 10  # random numbers of a sample: mirror, zoom, left, top, brightness, contrast, saturation, three of tint
 
@@ -59,22 +61,33 @@ def _key(*parts) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "little") >> 1
 
 
+def _aligned(shape, dtype):
+    """An empty array that TensorFlow takes over without a copy, since it starts at a multiple of 64 bytes."""
+    length = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(length + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + length].view(dtype).reshape(shape)
+
+
 def _map_ids(label, domain, path):
     """uint8 train ids of a Pillow image of raw ids."""
-    ids = domain.table[np.asarray(label)]
+    if label.mode == "I;16":
+        ids = domain.table.take(np.asarray(label))
+    else:
+        ids = np.asarray(label.point(domain.table[:256].tolist()))
     if (ids == labels.OUTSIDE).any():
         unknown = np.unique(np.asarray(label)[ids == labels.OUTSIDE]).tolist()
         raise datasets.DataError(f"{path}: an id must be in the class map. Received: {unknown}.")
     return ids
 
 
-def read_pair(pair, domain, draws=None, *, flip=False, scale=1.0):
+def read_pair(pair, domain, draws=(0.0,) * DRAWS, *, flip=False, scale=1.0):
     """One pair at the domain's size.
 
     Args:
         pair: datasets.Pair.
         domain: datasets.Domain.
-        draws: float (DRAWS,) in [0, 1), or None for no change of geometry.
+        draws: float (DRAWS,) in [0, 1).
         flip: bool. Mirror if the first draw says so.
         scale: float. Cut out a part that is smaller by a factor drawn from 1 to this, and enlarge it.
 
@@ -85,12 +98,11 @@ def read_pair(pair, domain, draws=None, *, flip=False, scale=1.0):
     Raises:
         datasets.DataError: a file cannot be decoded, or holds an id outside the map.
     """
-    (h, w), box, mirror = domain.size, (0.0, 0.0, 1.0, 1.0), False
-    if draws is not None:
-        side = 1 / (1 + (scale - 1) * float(draws[1]))
-        left, top = (1 - side) * float(draws[2]), (1 - side) * float(draws[3])
-        box = (left, top, min(left + side, 1.0), min(top + side, 1.0))
-        mirror = flip and draws[0] < 0.5
+    h, w = domain.size
+    side = 1 / (1 + (scale - 1) * float(draws[1]))  # of the part, as a fraction
+    left, top = (1 - side) * float(draws[2]), (1 - side) * float(draws[3])
+    box = (left, top, min(left + side, 1.0), min(top + side, 1.0))
+    mirror = flip and draws[0] < 0.5
 
     def resized(image, resample):
         part = [fraction * length for fraction, length in zip(box, image.size * 2)]
@@ -165,37 +177,40 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, flip
     unlabelled = next((pair.image for pair in domain.pairs if with_labels and pair.label is None), None)
     if unlabelled:
         raise datasets.DataError(f"{unlabelled}: has no label.")
-    (h, w), moves, count = domain.size, flip or scale != 1, len(domain.pairs)
+    (h, w), count = domain.size, len(domain.pairs)
     order, changes = _key(seed, stream, "order"), _key(seed, stream, "augmentation")
+    pairs = domain.pairs if with_labels else [dataclasses.replace(pair, label=None) for pair in domain.pairs]
 
-    def read(index, draws):
-        image, label = np.zeros((h, w, 3), np.uint8), np.zeros((h, w), np.uint8)
-        with _gate:
-            if not _gate.closed:
-                pair = domain.pairs[index] if with_labels else dataclasses.replace(domain.pairs[index], label=None)
-                image, label = read_pair(pair, domain, draws if moves else None, flip=flip, scale=scale)
-        return (image, label) if with_labels else image
-
-    def load(sample):
+    def choose(sample):
         draws = tf.zeros([DRAWS])
-        if moves or colour:
+        if flip or scale != 1 or colour:
             draws = tf.random.stateless_uniform(
                 [DRAWS], tf.stack([tf.constant(changes, tf.int64), sample]), alg="philox"
             )
-        # Stateless, or deterministic mode would run one call at a time.
-        types = (tf.uint8, tf.uint8) if with_labels else tf.uint8
-        read_now = tf.numpy_function(read, [index_of(sample, count, order), draws], types, stateful=False)
-        image, label = read_now if with_labels else (read_now, tf.zeros([0], tf.uint8))
-        return tf.ensure_shape(image, [h, w, 3]), tf.ensure_shape(label, [h, w] if with_labels else [0]), draws
+        return index_of(sample, count, order), draws
 
-    def finish(images, train_ids, draws):
-        images = tf.cast(images, tf.float32)
-        images = recolour(images, draws, colour) if colour else images
-        return (images, tf.cast(train_ids, tf.int32)) if with_labels else images
+    def read(indices, draws):
+        with _gate:
+            images = _aligned((batch, h, w, 3), np.float32)
+            train_ids = _aligned((batch, h, w) if with_labels else (batch, 0), np.int32)
+            for i in range(0 if _gate.closed else batch):
+                image, label = read_pair(pairs[indices[i]], domain, draws[i], flip=flip, scale=scale)
+                images[i] = image
+                if with_labels:
+                    train_ids[i] = label
+            return images, train_ids
+
+    def load(indices, draws):
+        # Stateless, or deterministic mode would run one call at a time.
+        images, train_ids = tf.numpy_function(read, [indices, draws], (tf.float32, tf.int32), stateful=False)
+        images = tf.ensure_shape(images, [batch, h, w, 3])
+        if colour:
+            images = recolour(images, draws, colour)
+        return (images, tf.ensure_shape(train_ids, [batch, h, w])) if with_labels else images
 
     samples = tf.data.Dataset.range(start_step * batch, np.iinfo(np.int64).max)
-    loaded = samples.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return loaded.batch(batch, drop_remainder=True).map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    chosen = samples.map(choose).batch(batch, drop_remainder=True)
+    return chosen.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
 def training_dataset(domains, batch, augmentation, seed, start_step=0):

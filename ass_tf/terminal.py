@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
+import json
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -37,3 +41,45 @@ def complain(error: object, status: int) -> int:
     for line in str(error).splitlines():
         print(f"error: {line}", file=sys.stderr)
     return status
+
+
+def reason(error: BaseException) -> str:
+    """What TensorFlow's error says, as one line: without the operation's name, and of a file the reader's own words."""
+    line = (str(error).strip() or repr(error)).splitlines()[0]
+    return re.sub(r".*DataError: |\{\{.*?\}\} ?| \[Op:.*", "", line)
+
+
+def explain(complaints: Sequence[Mapping[str, Any]], settings: Sequence[str]) -> str:
+    """The first complaint about settings as one line, with all that a setting of several types may be.
+
+    Args:
+        complaints: what `pydantic.ValidationError.errors` returns.
+        settings: dotted names of all settings.
+    """
+    first = complaints[0]
+    if first["type"] == "extra_forbidden":
+        unknown = ".".join(map(str, first["loc"]))
+        return f"{unknown} is no setting; the nearest is {_nearest(unknown, settings)}. Received: {_json(first)}."
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    # A place holds the names of types, such as `constrained-int`, beside those of keys.
+    keys = [".".join(str(p) for p in c["loc"] if isinstance(p, int) or p.isidentifier()) for c in complaints]
+    key = max((k for k in keys if f"{k}.".startswith(f"{keys[0]}.")), key=lambda k: k.count("."))
+    here = [complaint for k, complaint in zip(keys, complaints) if k == key]
+    if here[0]["type"] == "missing":
+        return f"{key} must be given."
+    rules = dict.fromkeys(complaint["msg"].partition(" should ")[2] or complaint["msg"] for complaint in here)
+    return f"{key} must {' or '.join(rules)}. Received: {_json(here[0])}."
+
+
+def _nearest(unknown: str, settings: Sequence[str]) -> str:
+    """The setting that a wrong name may have meant: its namesake in another section, or the likest of its own."""
+    section, _, name = unknown.rpartition(".")
+    split = {setting: setting.rpartition(".") for setting in settings}
+    namesakes = [setting for setting, (_, _, other) in split.items() if other == name]
+    beside = [other for above, _, other in split.values() if above == section]
+    return [*namesakes, *difflib.get_close_matches(name, beside, n=1, cutoff=0.0)][0]
+
+
+def _json(complaint: Mapping[str, Any]) -> str:
+    return json.dumps(complaint["input"])

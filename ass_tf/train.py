@@ -31,7 +31,7 @@ class TrainingError(ValueError):
 
 
 class Interruption:
-    """Notes SIGTERM and Ctrl-C, so that the loop can save first; a second Ctrl-C ends at once."""
+    """Notes SIGTERM and Ctrl-C, so that the loop can save first; another Ctrl-C ends at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -45,7 +45,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: Any) -> None:
-        if self.signal is not None:
+        if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
 
@@ -172,6 +172,10 @@ def train(config: Config, run: Path, strategy: Any = None) -> dict[str, Any]:
 
     lock = checkpoint.claim(run, settings_module.dump(config))
     with lock:
+        file = run / "result.json"
+        if max(checkpoint.snapshots(run), default=0) >= config.train.steps and file.exists():
+            print(f"{run}: finished before; nothing is left to do.", flush=True)
+            return json.loads(file.read_text(encoding="utf-8"))
         domains = open_domains(config)
         with terminal.show_progress("checking the data") as progress:
             datasets.check(domains, progress)
@@ -186,8 +190,11 @@ def train(config: Config, run: Path, strategy: Any = None) -> dict[str, Any]:
         state = checkpoint.restore(run, trackable) or {"step": 0, "best": None, "last": None, "window": {}}
         checkpoint.cut_log(run, state["step"])
         _write_session(run, config, strategy)
-        with Interruption() as interruption:
-            _loop(config, run, domains, game, trackable, state, interruption)
+        try:
+            with Interruption() as interruption:
+                _loop(config, run, domains, game, trackable, state, interruption)
+        except tf.errors.OpError as error:  # a file that became unreadable, a full disk or memory
+            raise TrainingError(f"after step {state['step']}: {terminal.reason(error)}") from None
         result = {
             "last": state["last"],
             "best": state["best"],
@@ -195,7 +202,7 @@ def train(config: Config, run: Path, strategy: Any = None) -> dict[str, Any]:
             "labelled_images": len(domains["labelled"].pairs) if "labelled" in domains else 0,
             "initial_weights": config.model.weights or "random",
         }
-        checkpoint.write_text(run / "result.json", json.dumps(result, indent=1) + "\n")
+        checkpoint.write_text(file, json.dumps(result, indent=1) + "\n")
         return result
 
 
@@ -279,11 +286,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         return terminal.complain(error, 1)
     except KeyboardInterrupt:
-        return terminal.complain("interrupted before the first step; nothing was saved.", 130)
+        return terminal.complain("interrupted; the same command goes on from the last snapshot, if there is one.", 130)
     for which in ("last", "best"):
-        if result[which]:
-            print(f"{which}: step {result[which]['step']}, mIoU {result[which]['miou']:.2f}")
-    print(f"written: {run / 'result.json'}")
+        if result.get(which):
+            print(f"{which}: step {result[which]['step']}, mIoU {result[which]['miou'] or 0:.2f}")
+    print(f"results: {run / 'result.json'}")
     return 0
 
 

@@ -1,0 +1,224 @@
+"""The step of equations 9 to 11: who learns from what, by how much, on how many devices."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from goldens import NUMBERS
+
+from ass_tf import adversary, config, losses
+from ass_tf.labels import IGNORE
+
+CLASSES = 5
+METHODS = ["oracle", "joint", "ga", "fcsa", "csa"]
+MODEL = {"backbone": "tiny", "output_stride": 8, "rates": (1, 2), "weights": None, "batch_norm": "batch"}
+RATES = config.Optimiser(lr=0.01, discriminator_lr=0.01).model_dump()
+
+
+def make_game(method, strategy, loss_scale=None, optimiser=RATES, **lambdas):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        networks = adversary.build_networks(
+            method, CLASSES, MODEL, strategy.num_replicas_in_sync > 1, global_width=4, semantic_width=8
+        )
+        optimisers = adversary.build_optimisers(networks, **optimiser)
+        scale = adversary.LossScale(loss_scale) if loss_scale else None
+    settings = {**config.Losses().model_dump(), **lambdas}
+    return adversary.Game(method, networks, optimisers, strategy, scale, **settings)
+
+
+def make_batch(method, count=2, seed=0, size=(48, 64)):
+    rs = np.random.RandomState(seed)
+    labels = rs.randint(0, CLASSES, (2, count, *size)).astype("i4")
+    labels[rs.uniform(size=labels.shape) < 0.1] = IGNORE
+    images = rs.uniform(0, 255, (3, count, *size, 3)).astype("f")
+    batch = {"source": (images[0], labels[0]), "labelled": (images[1], labels[1]), "unlabelled": images[2]}
+    roles = {"oracle": ["labelled"], "joint": ["source", "labelled"]}.get(method, list(batch))
+    return {role: batch[role] for role in roles}
+
+
+def run(game, batch, steps=1):
+    """Steps on one batch, spread over the replicas as training does."""
+    dataset = tf.data.Dataset.from_tensors(batch).repeat().unbatch()
+    dataset = dataset.batch(len(next(iter(tf.nest.flatten(batch)))), drop_remainder=True)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    batches = iter(game.strategy.experimental_distribute_dataset(dataset.with_options(options)))
+    return [{name: float(v) for name, v in game.step(next(batches)).items()} for _ in range(steps)]
+
+
+def weights_of(network):
+    return [w.numpy().copy() if hasattr(w, "numpy") else np.array(w) for w in network.trainable_variables]
+
+
+def changed(before, network):
+    return any(np.any(b != a) for b, a in zip(before, weights_of(network)))
+
+
+def test_sgd_takes_the_base_codes_steps():
+    weights = tf.Variable(np.random.RandomState(30).standard_normal(50).astype("f"))
+    rate = keras.optimizers.schedules.PolynomialDecay(2.5e-2, 100, end_learning_rate=0.0, power=0.9)
+    optimiser = adversary.SGD(rate, 0.9, True, 5e-4)
+    for step, expected in enumerate(NUMBERS["optim/sgd_nesterov_m0.9_wd5e-4_lr2.5e-2_poly100"]):
+        gradient = np.random.RandomState(40 + step).standard_normal(50).astype("f")
+        optimiser.apply_gradients([(tf.constant(gradient), weights)])
+        np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_adam_takes_the_base_codes_steps():
+    weights = tf.Variable(np.random.RandomState(30).standard_normal(50).astype("f"))
+    rate = keras.optimizers.schedules.PolynomialDecay(1e-2, 100, end_learning_rate=0.0, power=0.9)
+    optimiser = keras.optimizers.Adam(rate, 0.9, 0.99, 1e-8)
+    for step, expected in enumerate(NUMBERS["optim/adam_b0.9_0.99_lr1e-2_poly100"]):
+        gradient = np.random.RandomState(40 + step).standard_normal(50).astype("f")
+        optimiser.apply_gradients([(tf.constant(gradient), weights)])
+        np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_returns_the_terms_of_its_method_and_trains_its_networks(method, one_replica):
+    game = make_game(method, one_replica)
+    before = {name: weights_of(n) for name, n in game.networks._asdict().items() if n is not None}
+    terms = run(game, make_batch(method))[0]
+    expected = {"segmentation_loss_labelled"}
+    if method != "oracle":
+        expected |= {"segmentation_loss_source"}
+    if method in adversary.ADVERSARIAL:
+        expected |= {"global_adversarial_loss"}
+        expected |= {f"global_discriminator_loss_{role}" for role in ("source", "unlabelled")}
+    if method in ("fcsa", "csa"):
+        expected |= {f"{method}_adversarial_loss"}
+        expected |= {f"{method}_discriminator_loss_{role}" for role in ("source", "labelled")}
+    assert set(terms) == expected
+    assert all(changed(weights, getattr(game.networks, name)) for name, weights in before.items())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_replicas_take_the_step_of_one(method, one_replica, two_replicas):
+    games = [make_game(method, strategy) for strategy in (one_replica, two_replicas)]
+    batch = make_batch(method, count=4)
+    single, double = (run(game, batch, steps=2) for game in games)
+    for one, two in zip(single, double):
+        assert one == pytest.approx(two, rel=2e-4)
+    for one, two in zip(games[0].networks, games[1].networks):
+        for a, b in zip(one.weights if one else [], two.weights if two else []):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-3, atol=2e-4)
+
+
+def test_the_terms_are_the_losses_of_one_forward_pass(one_replica):
+    game, batch = make_game("csa", one_replica), make_batch("csa")
+    features, logits = game.networks.generator(batch["source"][0], training=True)
+    upsampled = adversary.deeplab.upsample(logits, (48, 64))
+    cells = adversary.deeplab.downsample_labels(batch["source"][1], features.shape[1:3])
+    scores = game.networks.global_discriminator(tf.nn.softmax(upsampled))
+    expected = {
+        "segmentation_loss_source": losses.segmentation_loss(upsampled, batch["source"][1]),
+        "global_adversarial_loss": losses.global_adversarial_loss(scores),
+        "csa_adversarial_loss": losses.csa_adversarial_loss(game.networks.semantic_discriminator(features), cells),
+    }
+    terms = run(game, batch)[0]
+    for name, value in expected.items():
+        assert terms[name] == pytest.approx(float(tf.reduce_mean(value)), rel=1e-4)
+
+
+def test_the_unlabelled_image_moves_the_global_discriminator_only(one_replica):
+    results = []
+    for seed in (1, 2):
+        game, batch = make_game("csa", one_replica), make_batch("csa")
+        batch["unlabelled"] = make_batch("csa", seed=seed)["unlabelled"]
+        run(game, batch)
+        results.append(game.networks)
+    first, second = results
+    for a, b in zip(weights_of(first.generator), weights_of(second.generator)):
+        np.testing.assert_array_equal(a, b)
+    assert not changed(weights_of(first.semantic_discriminator), second.semantic_discriminator)
+    assert changed(weights_of(first.global_discriminator), second.global_discriminator)
+
+
+def test_the_other_direction_lets_the_unlabelled_image_move_g(one_replica):
+    results = []
+    for seed in (1, 2):
+        game = make_game("csa", one_replica, direction="target_to_source", lambda_gadv=1.0)
+        batch = make_batch("csa")
+        batch["unlabelled"] = make_batch("csa", seed=seed)["unlabelled"]
+        run(game, batch)
+        results.append(game.networks)
+    assert changed(weights_of(results[0].generator), results[1].generator)
+
+
+@pytest.mark.parametrize(("weight", "network"), [("lambda_gd", 1), ("lambda_sd", 2)])
+def test_a_discriminator_without_weight_stays_as_it_is(one_replica, weight, network):
+    game = make_game("csa", one_replica, **{weight: 0.0})
+    before = weights_of(game.networks[network])
+    run(game, make_batch("csa"))
+    assert not changed(before, game.networks[network])
+
+
+def test_adversarial_terms_without_weight_leave_g_as_joint_training_does(one_replica):
+    joint = make_game("joint", one_replica)
+    csa = make_game("csa", one_replica, lambda_gadv=0.0, lambda_sadv=0.0)
+    csa.networks.generator.set_weights(joint.networks.generator.get_weights())
+    run(joint, make_batch("joint"))
+    run(csa, make_batch("csa"))
+    for a, b in zip(weights_of(joint.networks.generator), weights_of(csa.networks.generator)):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["fcsa", "csa"])
+def test_a_batch_without_valid_pixels_keeps_all_weights_finite(method, one_replica):
+    game, batch = make_game(method, one_replica), make_batch(method)
+    for role in ("source", "labelled"):
+        batch[role] = batch[role][0], np.full_like(batch[role][1], IGNORE)
+    terms = run(game, batch)[0]
+    assert terms["segmentation_loss_source"] == terms[f"{method}_adversarial_loss"] == 0
+    assert all(np.isfinite(w).all() for network in game.networks for w in weights_of(network))
+
+
+def test_the_head_learns_at_ten_times_the_backbones_rate(one_replica):
+    # One step from rest moves a weight by rate x 1.9 x (gradient + decay) with Nesterov momentum 0.9.
+    moves = {}
+    for multiplier in (1.0, 10.0):
+        game = make_game("oracle", one_replica, optimiser={**RATES, "head_multiplier": multiplier})
+        _, head = adversary.deeplab.variables_of(game.networks.generator)
+        before = head[0].numpy().copy()
+        run(game, make_batch("oracle"))
+        moves[multiplier] = head[0].numpy() - before
+    np.testing.assert_allclose(moves[10.0], 10 * moves[1.0], rtol=1e-3, atol=1e-6)
+
+
+def test_decay_reaches_kernels_and_head_biases(one_replica):
+    # With no gradient from data (all ignored), one step shrinks each weight by rate x 1.9 x 5e-4 of itself.
+    game, batch = make_game("oracle", one_replica, optimiser={**RATES, "weight_decay": 0.5}), make_batch("oracle")
+    batch["labelled"] = batch["labelled"][0], np.full_like(batch["labelled"][1], IGNORE)
+    backbone, head = adversary.deeplab.variables_of(game.networks.generator)
+    before = [v.numpy().copy() for v in backbone + head]
+    run(game, batch)
+    rates = [0.01] * len(backbone) + [0.1] * len(head)
+    for rate, old, variable in zip(rates, before, backbone + head):
+        np.testing.assert_allclose(variable.numpy(), old * (1 - rate * 1.9 * 0.5), rtol=1e-5, atol=1e-8)
+
+
+def test_float16_overflow_skips_the_step_and_halves_the_scale(one_replica):
+    game = make_game("csa", one_replica, loss_scale=float("inf"))
+    game.loss_scale.scale.assign(3e38)
+    before = weights_of(game.networks.generator)
+    run(game, make_batch("csa"))
+    assert not changed(before, game.networks.generator)
+    assert float(game.loss_scale.scale.numpy()) == pytest.approx(1.5e38)
+    game.loss_scale.scale.assign(1024.0)
+    run(game, make_batch("csa"))
+    assert changed(before, game.networks.generator)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_takes_nearly_the_step_of_float32(precision, one_replica):
+    exact = run(make_game("csa", one_replica), make_batch("csa"))[0]
+    keras.mixed_precision.set_global_policy(precision)
+    try:
+        game = make_game("csa", one_replica, loss_scale=1024.0 if precision == "mixed_float16" else None)
+        mixed = run(game, make_batch("csa"), steps=2)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert mixed[0] == pytest.approx(exact, rel=0.05)
+    assert all(v.dtype in (tf.float32, "float32") for v in game.networks.generator.trainable_variables)
+    assert mixed[1] != mixed[0]

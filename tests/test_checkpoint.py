@@ -1,0 +1,313 @@
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ass_tf import checkpoint
+from ass_tf.checkpoint import RunFolderError
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = json.dumps({"method": "csa", "optimiser": {"lr": 0.1, "momentum": 0.9}, "classes": ["a", "b"]})
+
+
+def variables(*values):
+    return tf.train.Checkpoint(**{f"v{i}": tf.Variable(value) for i, value in enumerate(values)})
+
+
+def files(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@contextmanager
+def disk_full_at(size):
+    """No file grows beyond `size` bytes, as on a full disk. Python ignores the signal that comes with it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_text_is_written_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "a" / "b.txt"
+    checkpoint.write_text(file, "old")
+    with disk_full_at(1000), pytest.raises(OSError):
+        checkpoint.write_text(file, "new" * 1000)
+    assert file.read_text() == "old"
+    checkpoint.write_text(file, "new")
+    assert file.read_text() == "new"
+    assert [p.name for p in file.parent.iterdir()] == ["b.txt"]
+
+
+def test_new_folder_is_claimed_and_holds_the_settings(tmp_path):
+    with checkpoint.claim(tmp_path / "runs" / "a", SETTINGS):
+        assert (tmp_path / "runs/a/config.json").read_text() == SETTINGS
+
+
+def test_empty_folder_and_a_folder_left_by_a_kill_while_it_was_made_are_claimed(tmp_path):
+    for names in ((), ("lock",), ("lock", ".config.json.part")):
+        run = tmp_path / f"run{len(names)}"
+        run.mkdir()
+        for name in names:
+            (run / name).touch()
+        checkpoint.claim(run, SETTINGS).close()
+        assert (run / "config.json").read_text() == SETTINGS
+
+
+def test_folder_is_reopened_by_the_same_settings_and_its_record_is_left_alone(tmp_path):
+    checkpoint.claim(tmp_path, SETTINGS).close()
+    before = (tmp_path / "config.json").stat()
+    checkpoint.claim(tmp_path, json.dumps(json.loads(SETTINGS), indent=4)).close()
+    assert (tmp_path / "config.json").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_second_process_is_refused_while_the_first_one_lives(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from ass_tf import checkpoint\n"
+        "lock = checkpoint.claim(Path(sys.argv[1]), sys.argv[2])\n"
+        "print('claimed', flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path), SETTINGS]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "claimed\n"
+        with pytest.raises(RunFolderError) as caught:
+            checkpoint.claim(tmp_path, SETTINGS)
+        assert str(caught.value) == f"{tmp_path}: another process is training in this folder."
+        other.kill()
+        other.wait()
+        checkpoint.claim(tmp_path, SETTINGS).close()  # a killed process leaves no lock behind
+
+
+def test_second_claim_within_a_process_is_refused_until_the_first_is_closed(tmp_path):
+    with checkpoint.claim(tmp_path, SETTINGS), pytest.raises(RunFolderError, match="another process"):
+        checkpoint.claim(tmp_path, SETTINGS)
+    checkpoint.claim(tmp_path, SETTINGS).close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimiser": {"lr": 0.2, "momentum": 0.9}}, "optimiser.lr must be 0.1 as in the run begun there"),
+        ({"classes": ["a"]}, 'classes must be ["a", "b"] as in the run begun there'),
+        ({"seed": 3}, "seed must be null as in the run begun there"),
+    ],
+)
+def test_other_settings_are_refused_in_one_line_that_names_the_key(tmp_path, changes, message):
+    checkpoint.claim(tmp_path, SETTINGS).close()
+    with pytest.raises(RunFolderError) as caught:
+        checkpoint.claim(tmp_path, json.dumps({**json.loads(SETTINGS), **changes}))
+    assert str(caught.value).startswith(f"{tmp_path}: {message}")
+    value = next(iter(changes.values()))
+    received = value["lr"] if isinstance(value, dict) else value
+    assert str(caught.value).endswith(f"Received: {json.dumps(received)}.")
+    assert (tmp_path / "config.json").read_text() == SETTINGS
+    checkpoint.claim(tmp_path, SETTINGS).close()  # and the refusal holds no lock
+
+
+def test_folder_with_other_things_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(RunFolderError, match=r"--run must name a new folder or a run's"):
+        checkpoint.claim(tmp_path, SETTINGS)
+    assert list(files(tmp_path)) == ["thesis.tex"]
+
+
+def test_unreadable_record_is_named_in_one_line(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(RunFolderError) as caught:
+        checkpoint.claim(tmp_path, SETTINGS)
+    assert str(caught.value).startswith(f"{tmp_path / 'config.json'}: no valid JSON")
+    assert "\n" not in str(caught.value)
+
+
+def test_snapshot_brings_back_every_variable_bit_for_bit_and_the_state(tmp_path):
+    values = (np.float32([1 / 3, np.pi, -0.0, 1e-45]), np.int32([-7]), True, np.float32(2.0**100))
+    state = {"step": 7, "best": None, "window": {"loss": 1 / 3, "steps": 2}}
+    checkpoint.save(tmp_path, variables(*values), state)
+    back = variables(*(np.zeros_like(value) for value in values))
+    assert checkpoint.restore(tmp_path, back) == state
+    for i, value in enumerate(values):
+        assert getattr(back, f"v{i}").numpy().tobytes() == np.asarray(value).tobytes()
+
+
+def test_network_and_optimiser_go_on_as_if_never_stopped(tmp_path):
+    def build():
+        keras.utils.set_random_seed(0)
+        network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.BatchNormalization()])
+        schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 10)
+        optimiser = keras.optimizers.Adam(schedule)
+        optimiser.build(network.trainable_variables)
+        return network, optimiser, tf.train.Checkpoint(network=network, optimiser=optimiser)
+
+    def steps(network, optimiser, count):
+        for _ in range(count):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(network(tf.eye(3), training=True) ** 2)
+            weights = network.trainable_variables
+            optimiser.apply_gradients(zip(tape.gradient(loss, weights), weights))
+
+    network, optimiser, trackable = build()
+    steps(network, optimiser, 2)
+    checkpoint.save(tmp_path, trackable, {"step": 2})
+    steps(network, optimiser, 3)
+    other, other_optimiser, trackable = build()
+    checkpoint.restore(tmp_path, trackable)
+    steps(other, other_optimiser, 3)
+    for expected, found in zip(network.get_weights(), other.get_weights()):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_folder_without_snapshot_has_nothing_to_restore(tmp_path):
+    assert checkpoint.restore(tmp_path, variables(1.0)) is None
+    with pytest.raises(RunFolderError, match="the folder must hold a snapshot"):
+        checkpoint.state_of(tmp_path)
+
+
+def test_newest_and_best_snapshot_are_kept(tmp_path):
+    trackable = variables(0.0)
+    for step, best in ((1, None), (2, 2), (3, 2), (4, 2), (100_000_000, 2)):
+        trackable.v0.assign(step)
+        checkpoint.save(tmp_path, trackable, {"step": step, "best": best and {"step": best}})
+        assert list(checkpoint.snapshots(tmp_path)) == sorted({step, best or step})
+    for which, step in (("last", 100_000_000), ("best", 2)):
+        folder, state = checkpoint.state_of(tmp_path, which)
+        assert (folder.name, state["step"]) == (f"step-{step:08d}", step)
+    checkpoint.save(tmp_path, trackable, {"step": 100_000_001, "best": {"step": 100_000_001}})
+    assert list(checkpoint.snapshots(tmp_path)) == [100_000_001]
+
+
+def test_best_of_a_run_that_was_never_validated_is_the_last(tmp_path):
+    checkpoint.save(tmp_path, variables(0.0), {"step": 3, "best": None})
+    assert checkpoint.state_of(tmp_path, "best")[1]["step"] == 3
+
+
+def test_what_a_kill_leaves_half_written_or_half_removed_is_no_snapshot_and_goes_with_the_next_save(tmp_path):
+    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
+    for name in (".part", ".part/weights_temp", ".old-5"):
+        folder = tmp_path / "snapshots" / name
+        folder.mkdir()
+        (folder / "weights.index").write_text("half")
+    assert list(checkpoint.snapshots(tmp_path)) == [1]
+    assert checkpoint.restore(tmp_path, variables(0.0))["step"] == 1
+    checkpoint.save(tmp_path, variables(2.0), {"step": 2})
+    assert [p.name for p in (tmp_path / "snapshots").iterdir()] == ["step-00000002"]
+
+
+def test_snapshot_that_a_kill_left_beside_the_newest_goes_with_the_next_save(tmp_path):
+    for step in (1, 2):
+        checkpoint.save(tmp_path / str(step), variables(1.0), {"step": step})
+    os.replace(tmp_path / "1/snapshots/step-00000001", tmp_path / "2/snapshots/step-00000001")
+    assert checkpoint.restore(tmp_path / "2", variables(0.0))["step"] == 2
+    checkpoint.save(tmp_path / "2", variables(1.0), {"step": 3})
+    assert list(checkpoint.snapshots(tmp_path / "2")) == [3]
+
+
+def damage(name, size):
+    def apply(folder):
+        os.truncate(folder / name, size)
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        damage("weights.data-00000-of-00001", 100),
+        damage("weights.data-00000-of-00001", 0),
+        damage("weights.index", 20),
+        damage("weights.index", 0),
+        damage("state.json", 3),
+        lambda folder: (folder / "weights.data-00000-of-00001").unlink(),
+        lambda folder: (folder / "weights.index").unlink(),
+    ],
+)
+def test_damaged_snapshot_is_named_in_one_line(tmp_path, harm):
+    checkpoint.save(tmp_path, variables(np.arange(1000.0)), {"step": 1})
+    folder = tmp_path / "snapshots" / "step-00000001"
+    harm(folder)
+    with pytest.raises(RunFolderError) as caught:
+        checkpoint.restore(tmp_path, variables(np.zeros(1000)))
+    assert str(caught.value).startswith(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("other", [variables([0.0, 0.0]), variables(0.0, 0.0)])
+def test_snapshot_of_other_networks_is_refused_in_one_line(tmp_path, other):
+    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
+    with pytest.raises(RunFolderError, match="the snapshot cannot be restored") as caught:
+        checkpoint.restore(tmp_path, other)
+    assert "\n" not in str(caught.value)
+
+
+def small_generator(width):
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, keras.layers.Dense(width, name="head")(inputs))
+
+
+def test_generator_alone_is_restored_from_the_last_or_the_best_snapshot(tmp_path):
+    generator = small_generator(3)
+    for step in (1, 2):
+        generator.set_weights([np.full((2, 3), step), np.zeros(3)])
+        trackable = tf.train.Checkpoint(generator=generator, other=tf.Variable(1.0))
+        checkpoint.save(tmp_path, trackable, {"step": step, "best": {"step": 1}})
+    for which, step in (("last", 2), ("best", 1)):
+        fresh = small_generator(3)
+        assert checkpoint.restore_generator(tmp_path, fresh, which) == step
+        np.testing.assert_array_equal(fresh.get_weights()[0], np.full((2, 3), step))
+    with pytest.raises(RunFolderError, match="the snapshot cannot be restored"):
+        checkpoint.restore_generator(tmp_path, small_generator(4))
+
+
+def test_full_disk_while_weights_are_written_is_an_error_that_names_the_step_and_keeps_the_older_snapshot(tmp_path):
+    trackable = variables(np.arange(100_000, dtype=np.float32))
+    checkpoint.save(tmp_path, trackable, {"step": 1})
+    before = files(tmp_path)
+    trackable.v0.assign(-trackable.v0)
+    with disk_full_at(100_000), pytest.raises(OSError, match="the snapshot of step 2 cannot be saved") as caught:
+        checkpoint.save(tmp_path, trackable, {"step": 2})
+    assert os.strerror(errno.EFBIG) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert files(tmp_path) == before
+    back = variables(np.zeros(100_000, np.float32))
+    assert checkpoint.restore(tmp_path, back)["step"] == 1
+    assert back.v0[7] == 7.0
+    checkpoint.save(tmp_path, trackable, {"step": 2})
+    assert list(checkpoint.snapshots(tmp_path)) == [2]
+
+
+def test_full_disk_while_the_state_is_written_keeps_the_older_snapshot(tmp_path):
+    trackable = variables(1.0)
+    checkpoint.save(tmp_path, trackable, {"step": 1})
+    with disk_full_at(10_000), pytest.raises(OSError):
+        checkpoint.save(tmp_path, trackable, {"step": 2, "scores": [0.5] * 10_000})
+    assert list(checkpoint.snapshots(tmp_path)) == [1]
+    assert checkpoint.restore(tmp_path, variables(0.0))["step"] == 1
+
+
+def test_log_is_cut_after_the_step_that_the_run_goes_on_from(tmp_path):
+    lines = [json.dumps({"step": step, "loss": 0.5}) for step in (1, 2, 2, 3)]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines) + "\n")
+    checkpoint.cut_log(tmp_path, 2)
+    assert (tmp_path / "log.jsonl").read_text() == "\n".join(lines[:3]) + "\n"
+
+
+@pytest.mark.parametrize("broken", ['{"step": 2, "lo', '{"step": 1, "loss": 0.25', "\0\0\0\0"])
+def test_line_cut_short_by_a_kill_is_dropped(tmp_path, broken):
+    whole = json.dumps({"step": 1, "loss": 0.5}) + "\n"
+    (tmp_path / "log.jsonl").write_text(whole + broken)
+    checkpoint.cut_log(tmp_path, 2)
+    assert (tmp_path / "log.jsonl").read_text() == whole
+
+
+def test_run_without_log_has_nothing_to_cut(tmp_path):
+    checkpoint.cut_log(tmp_path, 2)
+    assert list(tmp_path.iterdir()) == []
