@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ass_tf import datasets, labels
+from ass_tf import files, labels
 
 # Pillow keeps up to 64 MB of freed memory for the next image: a page that the kernel must clear anew costs more than to
 # fill it. Blocks of 1 MB fit all images, while one block per image is reallocated between sizes.
@@ -77,7 +77,7 @@ def _map_ids(label, domain, path):
         ids = np.asarray(label.point(domain.table[:256].tolist()))
     if (ids == labels.OUTSIDE).any():
         unknown = np.unique(np.asarray(label)[ids == labels.OUTSIDE]).tolist()
-        raise datasets.DataError(f"{path}: an id must be in the class map. Received: {unknown}.")
+        raise files.DataError(f"{path}: an id must be in the class map. Received: {unknown}.")
     return ids
 
 
@@ -85,8 +85,8 @@ def read_pair(pair, domain, draws=(0.0,) * DRAWS, *, flip=False, scale=1.0):
     """One pair at the domain's size.
 
     Args:
-        pair: datasets.Pair.
-        domain: datasets.Domain.
+        pair: files.Pair.
+        domain: files.Domain.
         draws: float (DRAWS,) in [0, 1).
         flip: bool. Mirror if the first draw says so.
         scale: float. Cut out a part that is smaller by a factor drawn from 1 to this, and enlarge it.
@@ -96,7 +96,7 @@ def read_pair(pair, domain, draws=(0.0,) * DRAWS, *, flip=False, scale=1.0):
         label: uint8 (h, w), train ids; None if the pair has no label.
 
     Raises:
-        datasets.DataError: a file cannot be decoded, or holds an id outside the map.
+        files.DataError: a file cannot be decoded, or holds an id outside the map.
     """
     h, w = domain.size
     side = 1 / (1 + (scale - 1) * float(draws[1]))  # of the part, as a fraction
@@ -109,10 +109,10 @@ def read_pair(pair, domain, draws=(0.0,) * DRAWS, *, flip=False, scale=1.0):
         image = image.resize((w, h), resample, box=part)
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else image
 
-    image = np.asarray(resized(datasets.open_image(pair.image), Image.Resampling.BICUBIC))
+    image = np.asarray(resized(files.open_image(pair.image), Image.Resampling.BICUBIC))
     if pair.label is None:
         return image, None
-    label = resized(datasets.open_label(pair.label, domain.dataset), Image.Resampling.NEAREST)
+    label = resized(files.open_label(pair.label, domain.dataset), Image.Resampling.NEAREST)
     return image, _map_ids(label, domain, pair.label)
 
 
@@ -157,7 +157,7 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, flip
     """Endless batches of a domain; which images a step holds depends on `seed`, `stream` and the step's number only.
 
     Args:
-        domain: datasets.Domain.
+        domain: files.Domain.
         batch: int, b. Images per step.
         seed: int.
         stream: int or str. Domains of different streams draw independently.
@@ -170,13 +170,13 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, flip
             latter int32 (b, h, w).
 
     Raises:
-        datasets.DataError: the domain is empty, or a label is needed and missing.
+        files.DataError: the domain is empty, or a label is needed and missing.
     """
     if not domain.pairs:
-        raise datasets.DataError(f"{stream}: a domain must have at least one image. Received: 0.")
+        raise files.DataError(f"{stream}: a domain must have at least one image. Received: 0.")
     unlabelled = next((pair.image for pair in domain.pairs if with_labels and pair.label is None), None)
     if unlabelled:
-        raise datasets.DataError(f"{unlabelled}: has no label.")
+        raise files.DataError(f"{unlabelled}: has no label.")
     (h, w), count = domain.size, len(domain.pairs)
     order, changes = _key(seed, stream, "order"), _key(seed, stream, "augmentation")
     pairs = domain.pairs if with_labels else [dataclasses.replace(pair, label=None) for pair in domain.pairs]
@@ -217,7 +217,7 @@ def training_dataset(domains, batch, augmentation, seed, start_step=0):
     """What each step of training reads.
 
     Args:
-        domains: dict of role -> datasets.Domain; of the roles source, labelled and unlabelled those that are read.
+        domains: dict of role -> files.Domain; of the roles source, labelled and unlabelled those that are read.
         batch: dict of role -> int. Images per step, over all replicas.
         augmentation: dict, section `augmentation` of the settings.
         seed: int.
@@ -250,7 +250,7 @@ def evaluation_pairs(domain):
     """The pairs of a domain in order, read ahead in threads.
 
     Args:
-        domain: datasets.Domain.
+        domain: files.Domain.
 
     Yields:
         name: str.
@@ -258,14 +258,14 @@ def evaluation_pairs(domain):
         label: uint8, train ids at the label file's own size; None if the pair has no label.
 
     Raises:
-        datasets.DataError: a file cannot be decoded, or holds an id outside the map.
+        files.DataError: a file cannot be decoded, or holds an id outside the map.
     """
 
     def read(pair):
         image, _ = read_pair(dataclasses.replace(pair, label=None), domain)
         label = None
         if pair.label is not None:
-            label = _map_ids(datasets.open_label(pair.label, domain.dataset), domain, pair.label)
+            label = _map_ids(files.open_label(pair.label, domain.dataset), domain, pair.label)
         return pair.name, image.astype(np.float32), label
 
     workers = min(os.cpu_count() or 1, 8)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ass_tf import config, datasets, labels
+from ass_tf import config, datasets, files, labels
 
 ROOT = Path(__file__).parents[1]
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -109,12 +109,12 @@ def test_keywords_of_open_domain_are_the_section_of_the_settings():
 
 def test_gta5_label_is_the_palette_index(tmp_path):
     ids = np.arange(35, dtype=np.uint8).repeat(2).reshape(7, 10)
-    assert np.array_equal(datasets.read_label(write_index(tmp_path / "1.png", ids), "gta5"), ids)
+    assert np.array_equal(files.read_label(write_index(tmp_path / "1.png", ids), "gta5"), ids)
     few = np.array([[7, 8], [11, 7]], np.uint8)  # Pillow packs 12 colours in 4 bits
     image = Image.fromarray(few)
     image.putpalette(labels.gta5_palette()[:36])
     image.save(tmp_path / "2.png", bits=4)
-    assert np.array_equal(datasets.read_label(tmp_path / "2.png", "gta5"), few)
+    assert np.array_equal(files.read_label(tmp_path / "2.png", "gta5"), few)
 
 
 def test_gta5_sizes_vary(tmp_path):
@@ -131,7 +131,7 @@ def test_synthia_label_is_the_low_byte_of_the_red_channel(tmp_path):
     file = write_synthia(tmp_path / "GT" / "LABELS" / "0000000.png", ids)
     write(tmp_path / "RGB" / "0000000.png", photograph(ids.shape))
     assert np.asarray(Image.open(file))[..., 0].max() == 0  # what Pillow reads by itself
-    assert np.array_equal(datasets.read_label(file, "synthia"), ids)
+    assert np.array_equal(files.read_label(file, "synthia"), ids)
     domain = open_domain("synthia", tmp_path)
     assert names(domain) == ["0000000"]
     assert domain.table[[3, 1, 0, 19, 22]].tolist() == [ROAD, SKY, 255, CLASSES.index("bus"), 255]
@@ -147,7 +147,7 @@ def test_cityscapes_trees(tmp_path):
         write(tmp_path / "gtFine/train" / f"{stem}_gtFine_color.png", photograph((4, 4)))
     domain = open_domain("cityscapes", tmp_path)
     assert names(domain) == stems
-    raw = datasets.read_label(domain.pairs[0].label, "cityscapes")
+    raw = files.read_label(domain.pairs[0].label, "cityscapes")
     assert domain.table[raw][0].tolist() == [ROAD, SIDEWALK, 255, 255]
     datasets.check({"validation": domain})
     assert str(tmp_path / "leftImg8bit" / "val") in refusal(open_domain, "cityscapes", tmp_path, split="val")
@@ -159,7 +159,7 @@ def test_camvid_layouts(tmp_path, image, label):
     write(tmp_path / label / "0001TP_006690.png", np.array([[0, 2, 3, 11]] * 2, np.uint8))
     domain = open_domain("camvid", tmp_path)
     assert names(domain) == ["0001TP_006690"]
-    assert domain.table[datasets.read_label(domain.pairs[0].label, "camvid")][0].tolist() == [SKY, POLE, ROAD, 255]
+    assert domain.table[files.read_label(domain.pairs[0].label, "camvid")][0].tolist() == [SKY, POLE, ROAD, 255]
     datasets.check({"validation": domain})
 
 
@@ -195,7 +195,7 @@ def test_folder_takes_names_mapping_and_images_of_any_kind(tmp_path):
 )
 def test_grey_label_of_any_depth_is_not_stretched(tmp_path, bits, rows, ids):
     file = write_png(tmp_path / "1.png", rows, 4, bits, 0)
-    assert datasets.read_label(file, "folder").tolist() == ids
+    assert files.read_label(file, "folder").tolist() == ids
 
 
 def test_images_are_upright_rgb(tmp_path):
@@ -204,12 +204,12 @@ def test_images_are_upright_rgb(tmp_path):
     picture = np.zeros((16, 32, 3), np.uint8)
     picture[:, :16] = 255
     write(tmp_path / "1.jpg", picture, exif=exif)
-    image = datasets.read_image(tmp_path / "1.jpg")
+    image = files.read_image(tmp_path / "1.jpg")
     assert image.shape == (32, 16, 3)
     assert image[:16].mean() > 250
     assert image[16:].mean() < 5
     for array in (picture[..., 0], np.dstack([picture, picture[..., 0]])):  # grey, and with an alpha channel
-        assert np.array_equal(datasets.read_image(write(tmp_path / "2.png", array)), picture)
+        assert np.array_equal(files.read_image(write(tmp_path / "2.png", array)), picture)
 
 
 # Subsets
@@ -345,7 +345,7 @@ def test_check_names_the_file_and_what_is_wrong(tmp_path, file, spoil, reason):
 
 def test_8_bit_synthia_label_is_refused(tmp_path):
     file = write(tmp_path / "1.png", np.zeros((2, 2), np.uint8))
-    assert "three channels of 16 bits" in refusal(datasets.read_label, file, "synthia")
+    assert "three channels of 16 bits" in refusal(files.read_label, file, "synthia")
 
 
 def test_check_lists_ten_files_and_counts_the_rest(tmp_path):
@@ -362,8 +362,8 @@ def test_check_lists_ten_files_and_counts_the_rest(tmp_path):
 
 def count_decoded(monkeypatch):
     decoded = []
-    read = datasets.open_image
-    monkeypatch.setattr(datasets, "open_image", lambda path: decoded.append(path.stem) or read(path))
+    read = files.open_image
+    monkeypatch.setattr(files, "open_image", lambda path: decoded.append(path.stem) or read(path))
     return decoded
 
 

@@ -116,17 +116,14 @@ def assert_identical(run, other):
 
 
 @pytest.fixture(scope="session")
-def finished(file, tmp_path_factory):
-    run = tmp_path_factory.mktemp("finished") / "run"
-    process = start(file, run)
-    out, err = process.communicate()
-    return SimpleNamespace(run=run, status=process.returncode, out=out, err=err)
+def runs(file, tmp_path_factory):
+    """Two runs of the same settings at the same time.
 
-
-@pytest.fixture(scope="session")
-def interrupted(file, tmp_path_factory):
-    """The same, stopped by SIGTERM after the first record, then by kill -9 after another snapshot, then let go on."""
-    run = tmp_path_factory.mktemp("interrupted") / "run"
+    One is undisturbed. The other is stopped by SIGTERM after the first record, then by kill -9 after another snapshot,
+    then let go on.
+    """
+    whole, run = tmp_path_factory.mktemp("whole") / "run", tmp_path_factory.mktemp("parts") / "run"
+    undisturbed = start(file, whole)
     first = start(file, run)
     wait_for(lambda: (run / "log.jsonl").exists() and (run / "log.jsonl").stat().st_size, first)
     first.terminate()
@@ -139,9 +136,21 @@ def interrupted(file, tmp_path_factory):
     killed = not (run / "result.json").exists()
     third = start(file, run)
     rest = third.communicate()
-    return SimpleNamespace(
-        run=run, status=first.returncode, out=out, err=err, saved=saved, killed=killed, last=third.returncode, rest=rest
-    )
+    stopped = SimpleNamespace(status=first.returncode, out=out, err=err, saved=saved)
+    interrupted = SimpleNamespace(run=run, stopped=stopped, killed=killed, status=third.returncode, rest=rest)
+    out, err = undisturbed.communicate()
+    finished = SimpleNamespace(run=whole, status=undisturbed.returncode, out=out, err=err)
+    return SimpleNamespace(finished=finished, interrupted=interrupted)
+
+
+@pytest.fixture(scope="session")
+def finished(runs):
+    return runs.finished
+
+
+@pytest.fixture(scope="session")
+def interrupted(runs):
+    return runs.interrupted
 
 
 def test_run_ends_with_status_0_and_tells_losses_speed_time_left_and_scores_in_plain_lines(finished):
@@ -222,20 +231,21 @@ def test_same_command_on_a_finished_run_says_so_and_changes_nothing(finished, fi
 
 
 def test_sigterm_saves_first_and_exits_with_143(interrupted):
-    assert interrupted.status == 143, interrupted.err
-    assert len(interrupted.saved) == 1
-    assert 3 <= interrupted.saved[0] < 14
-    assert interrupted.out.splitlines()[-1] == (
-        f"{interrupted.run}: saved step {interrupted.saved[0]}; the same command goes on from there."
+    stopped = interrupted.stopped
+    assert stopped.status == 143, stopped.err
+    assert len(stopped.saved) == 1
+    assert 3 <= stopped.saved[0] < 14
+    assert stopped.out.splitlines()[-1] == (
+        f"{interrupted.run}: saved step {stopped.saved[0]}; the same command goes on from there."
     )
-    assert "Traceback" not in interrupted.err
+    assert "Traceback" not in stopped.err
 
 
 def test_run_stopped_by_sigterm_and_kill_9_arrives_at_the_undisturbed_runs_weights_log_and_results(
     interrupted, finished
 ):
     assert interrupted.killed
-    assert interrupted.last == 0, interrupted.rest
+    assert interrupted.status == 0, interrupted.rest
     assert f"{interrupted.run}: going on after step " in interrupted.rest[0]
     assert len(json.loads((interrupted.run / "run.json").read_text())["sessions"]) == 3
     assert_identical(interrupted.run, finished.run)

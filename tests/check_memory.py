@@ -1,0 +1,47 @@
+"""Trains on drawn scenes and compares the resident memory after step 500 with that after step 100.
+
+    python tests/check_memory.py
+
+The run has snapshots and validations on the way. The exit status is 0 if the memory has grown by no more than 2 %.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from test_train import ROOT, settings
+
+from ass_tf import streets
+
+EARLY, LATE, MOST = 100, 500, 1.02
+TRAIN = {"steps": LATE, "checkpoint_every": 50, "validate_every": 50, "log_every": 25}
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        os.environ["XDG_CACHE_HOME"] = str(root / "cache")
+        streets.write_gta5(root / "gta5", 8, 0, (256, 512))
+        streets.write_cityscapes(root / "cityscapes", {"train": 8, "val": 4}, 1, (256, 512))
+        file = root / "small.json"
+        file.write_text(json.dumps({**settings(root), "optimiser": {"decay_steps": 1000}, "train": TRAIN}))
+        words = [sys.executable, "-m", "ass_tf.train", "--config", str(file), "--run", str(root / "run")]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(done.stdout, done.stderr)
+            return 1
+        records = map(json.loads, (root / "run" / "log.jsonl").read_text().splitlines())
+        memory = {record["step"]: record["memory_mb"] for record in records if "memory_mb" in record}
+    print("step  memory in MB")
+    for step, value in memory.items():
+        print(f"{step:4}  {value:.1f}")
+    ratio = memory[LATE] / memory[EARLY]
+    print(f"after step {EARLY}: {memory[EARLY]:.1f} MB, after step {LATE}: {memory[LATE]:.1f} MB, ratio {ratio:.4f}")
+    return 0 if ratio <= MOST else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
