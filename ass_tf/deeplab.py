@@ -127,9 +127,10 @@ def _inverted_residual(x, batch_norm, width, index, stride, dilation):
 def _tiny(images, batch_norm, output_stride):
     """A small network to train from random weights: a strided stem, then residual blocks of growing dilation."""
     x, stages = _normalise_unit(images), _dilations((2, 2, 2, 2), output_stride, reached=1)
-    for index, (width, kernel, (stride, dilation, after)) in enumerate(zip((24, 48, 96, 96), (5, 3, 3, 3), stages)):
+    for index, (width, kernel, (stride, dilation, _)) in enumerate(zip((24, 48, 96, 96), (5, 3, 3, 3), stages)):
         x = layers.ReLU()(batch_norm(name=f"stem{index}_bn")(_conv(x, width, kernel, f"stem{index}", stride, dilation)))
-    for index, dilation in enumerate((after, 2 * after, 4 * after)):
+    for index, factor in enumerate((1, 2, 4)):
+        dilation = factor * stages[-1][2]
         residual = x
         for part in "ab":
             name = f"block{index}{part}"

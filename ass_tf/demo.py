@@ -2,8 +2,8 @@
 
     python -m ass_tf.demo [--seed 0] [--out runs/demo]
 
-Draws the data in GTA5's and Cityscapes' layouts, trains by configs/demo.json through the ordinary command line, and puts
-the two results side by side in numbers and in a picture.
+Draws the data in GTA5's and Cityscapes' layouts, trains by configs/demo.json through the ordinary command line, and
+puts the two results side by side in numbers and in a picture.
 """
 
 from __future__ import annotations

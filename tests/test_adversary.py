@@ -101,7 +101,8 @@ def test_a_step_returns_the_terms_of_its_method_and_trains_its_networks(method, 
     assert all(changed(weights, getattr(game.networks, name)) for name, weights in before.items())
 
 
-@pytest.mark.parametrize("method", [pytest.param(m, marks=pytest.mark.slow) for m in METHODS[:-1]] + ["csa"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
 def test_two_replicas_take_the_step_of_one(method, one_replica, two_replicas):
     games = [make_game(method, strategy) for strategy in (one_replica, two_replicas)]
     batch = make_batch(method, count=4)
@@ -225,7 +226,7 @@ def test_loss_scale_halves_on_overflow_and_doubles_after_enough_good_steps():
     assert seen == [512, 512, 1024, 1024, 512]
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"])
 def test_mixed_precision_takes_nearly_the_step_of_float32(precision, one_replica):
     exact = run(make_game("csa", one_replica), make_batch("csa"))[0]
     keras.mixed_precision.set_global_policy(precision)

@@ -28,7 +28,8 @@ def test_global_discriminator_computes_what_the_base_code_does(seed, size):
 
 
 @pytest.mark.parametrize(
-    ("size", "cells"), [((512, 1024), (16, 32)), ((720, 1280), (22, 40)), ((760, 1280), (23, 40)), ((321, 321), (10, 10))]
+    ("size", "cells"),
+    [((512, 1024), (16, 32)), ((720, 1280), (22, 40)), ((760, 1280), (23, 40)), ((321, 321), (10, 10))],
 )
 def test_global_discriminator_has_the_base_codes_grid(size, cells):
     network = discriminators.build_global_discriminator(19)
