@@ -12,7 +12,7 @@ from ass_tf import adversary, config, datasets, deeplab, pipeline
 from ass_tf.config import ConfigError
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted((ROOT / "configs").glob("**/*.json"))
+FILES = sorted((ROOT / "configs").glob("*.json"))
 SECTIONS = ("batch", "augmentation", "model", "discriminators", "losses", "optimiser", "train")
 LEAST = {
     "method": "csa",
