@@ -21,7 +21,7 @@ from test_train import ROOT, log_of, settings, tensors
 
 from ass_tf import checkpoint, streets
 
-TRAIN = {"steps": 200, "checkpoint_every": 10, "validate_every": 45, "log_every": 7}
+TRAIN = {"steps": 150, "checkpoint_every": 10, "validate_every": 45, "log_every": 7}
 
 
 def train(file, run, moment=None):
