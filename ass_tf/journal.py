@@ -4,21 +4,13 @@ What is worth telling, and when, is decided in `train`.
 """
 
 import json
-import os
 import time
 
 import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-
-def resident_memory():
-    """Memory of this process in MB, from /proc; None where there is none."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    except OSError:
-        return None
+from ass_tf import memory
 
 
 def _clock(seconds):
@@ -100,7 +92,7 @@ class Journal:
         count = self.window.pop("steps")
         means = {name: total / count for name, total in self.window.items()}
         record = {"step": step, **means, "images_per_second": speed, "waiting_share": self.window_waited / seconds}
-        record["memory_mb"] = resident_memory()
+        record["memory_mb"] = memory.resident()
         self.write(record)
         with self.board.as_default(step=step):
             for name, value in record.items():

@@ -1,12 +1,18 @@
 """One step's time over that of the passes of G that it needs: forward and backward for I_s and I_tl, forward for I_tu.
 
     python tests/bench_step.py [--backbone resnet101] [--size 256x512] [--method csa] [--rounds 5]
+    python tests/bench_step.py --allocator
 
-Both are timed in turn in one run; the quotient of the medians is what counts.
+Both are timed in turn in one run; the quotient of the medians is what counts. With --allocator: a step of the
+demo's oracle with freed memory kept, as the commands do, over one with the C library's defaults, in
+runs that take turns.
 """
 
 import argparse
+import json
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,17 +21,54 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 
 
+TRAIN = """
+import sys
+from ass_tf import memory, train
+if sys.argv.pop(1) == "default":
+    memory.keep_freed = lambda: None
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+def compare_allocators(rounds):
+    """Prints the time of a demo oracle's step in training, with freed memory kept over that without."""
+    from ass_tf import demo, streets
+
+    times = {"kept": [], "default": []}
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        streets.write_gta5(data / "gta5", 1, 0, demo.DRAWN)
+        streets.write_cityscapes(data / "cityscapes", {"train": 8, "val": 1}, 0, demo.DRAWN)
+        for turn in range(rounds):
+            for way, values in times.items():
+                run = data / f"{way}{turn}"
+                words = [way, "--config", str(demo.SETTINGS), "--run", str(run), "--set"]
+                words += [*demo.overrides("oracle", data, 0), "train.steps=75"]
+                subprocess.run([sys.executable, "-c", TRAIN, *words], cwd=ROOT, check=True, capture_output=True)
+                records = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+                speed = {r["step"]: r["images_per_second"] for r in records if "images_per_second" in r}
+                values.append(4 / speed[75])  # a batch of 4
+    for way, values in times.items():
+        print(f"freed memory {way:<8} {np.median(values):.3f} s a step  ({', '.join(f'{t:.3f}' for t in values)})")
+    print(f"the demo's oracle: kept / default = {np.median(times['kept']) / np.median(times['default']):.3f}")
+
+
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--allocator", action="store_true")
     parser.add_argument("--backbone", default="resnet101")
     parser.add_argument("--size", default="256x512")
     parser.add_argument("--method", default="csa")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    if options.allocator:
+        return compare_allocators(options.rounds)
 
     import tensorflow as tf
 
-    from ass_tf import adversary, config, train
+    from ass_tf import adversary, config, memory, train
+
+    memory.keep_freed()
 
     words = [f"method={options.method}", f"model.backbone={options.backbone}", "model.weights=null"]
     settings = config.load(ROOT / "configs" / "gta_csa.json", words)

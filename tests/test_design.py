@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ass_tf"
 LAYERS = (
-    {"terminal", "config", "labels", "files"},
+    {"terminal", "memory", "config", "labels", "files"},
     {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics"},
     {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal"},
     {"train", "evaluate"},
