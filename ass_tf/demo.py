@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ass_tf import config, labels, streets, terminal
+from ass_tf import config, labels, process, streets, terminal
 
 SETTINGS = Path(__file__).parent.parent / "configs" / "demo.json"
 METHODS = {"oracle": "oracle (labelled camera images only)", "csa": "GA+CSA (and game images, and unlabelled ones)"}
@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = subprocess.run([str(part) for part in command], check=False).returncode
             if status:
                 return status
+        process.start_tensorflow()
         compare(runs, config.load(SETTINGS, overrides("csa", out / "data", options.seed)), out / "comparison.png")
     except (ValueError, OSError) as error:
         return terminal.complain(error, 1)

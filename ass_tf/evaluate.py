@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 import ass_tf
-from ass_tf import config, datasets, labels, memory, terminal
+from ass_tf import config, datasets, labels, process, terminal
 
 SNAPSHOTS = ("last", "best")
 SHEET_HEIGHT = 192  # pixels of one panel on the contact sheet
@@ -105,6 +105,7 @@ def evaluate_run(
     names = settings.class_names
     domain = datasets.open_domain(names, **settings.validation.model_dump())
 
+    process.start_tensorflow()
     import keras
     import numpy as np
     import tensorflow as tf
@@ -247,7 +248,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strips", type=int, default=8, metavar="N", help="images to draw (default 8)")
     parser.add_argument("--out", metavar="DIR", help="folder of result.json and strips/ (default: the run's)")
     options = parser.parse_args(arguments)
-    memory.keep_freed()
     try:
         result = evaluate_run(progress=terminal.show_progress, **vars(options))
     except (ValueError, OSError) as error:

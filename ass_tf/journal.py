@@ -10,7 +10,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from ass_tf import memory
+from ass_tf import process
 
 
 def _clock(seconds):
@@ -92,7 +92,7 @@ class Journal:
         count = self.window.pop("steps")
         means = {name: total / count for name, total in self.window.items()}
         record = {"step": step, **means, "images_per_second": speed, "waiting_share": self.window_waited / seconds}
-        record["memory_mb"] = memory.resident()
+        record["memory_mb"] = process.resident_memory()
         self.write(record)
         with self.board.as_default(step=step):
             for name, value in record.items():

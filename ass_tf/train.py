@@ -22,7 +22,7 @@ from typing import Any
 
 import ass_tf
 from ass_tf import config as settings_module
-from ass_tf import datasets, labels, memory, terminal
+from ass_tf import datasets, labels, process, terminal
 from ass_tf.config import Config, ConfigError
 
 
@@ -276,11 +276,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--run", metavar="DIR", help="run folder (default: runs/<file>-<digest of the settings>)")
     options = parser.parse_args(arguments)
-    memory.keep_freed()
     try:
         config = settings_module.load(options.config, options.set)
         run = Path(options.run) if options.run else default_run(options.config, config)
         print(f"run folder: {run}", flush=True)
+        process.start_tensorflow()
         result = train(config, run)
     except ConfigError as error:
         return terminal.complain(error, 2)

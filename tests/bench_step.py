@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[1]
 
 TRAIN = """
 import sys
-from ass_tf import memory, train
+from ass_tf import process, train
 if sys.argv.pop(1) == "default":
-    memory.keep_freed = lambda: None
+    process.keep_freed = lambda: None
 sys.exit(train.main(sys.argv[1:]))
 """
 
@@ -64,11 +64,12 @@ def main():
     if options.allocator:
         return compare_allocators(options.rounds)
 
+    from ass_tf import process
+
+    process.start_tensorflow()
     import tensorflow as tf
 
-    from ass_tf import adversary, config, memory, train
-
-    memory.keep_freed()
+    from ass_tf import adversary, config, train
 
     words = [f"method={options.method}", f"model.backbone={options.backbone}", "model.weights=null"]
     settings = config.load(ROOT / "configs" / "gta_csa.json", words)

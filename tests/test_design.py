@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ass_tf"
 LAYERS = (
-    {"terminal", "memory", "config", "labels", "files"},
+    {"terminal", "process", "config", "labels", "files"},
     {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics"},
     {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal"},
     {"train", "evaluate"},
@@ -105,7 +105,8 @@ def test_only_layers_3_and_4_see_settings():
 
 
 @pytest.mark.parametrize(
-    "module", ["terminal", "config", "labels", "files", "datasets", *(m for m in MODULES if is_street(m)), "metrics"]
+    "module",
+    ["terminal", "process", "config", "labels", "files", "datasets", *(m for m in MODULES if is_street(m)), "metrics"],
 )
 def test_modules_for_plain_values_and_files_import_no_tensorflow(module):
     assert frameworks(tree_of(module)) == set()

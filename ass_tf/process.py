@@ -1,0 +1,72 @@
+"""How a command's process starts TensorFlow, and how much memory it holds."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import sys
+import tempfile
+
+# Of glibc's malloc.h: the parameters of mallopt.
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
+# Bytes: above every tensor, and about what a step frees at once.
+LARGEST, SPARE = 2**30, 2**28
+
+
+def start_tensorflow() -> None:
+    """What a command does before it computes: imports TensorFlow quietly, and keeps freed memory.
+
+    Raises:
+        ImportError: TensorFlow is not there, or does not load. What it had to say is on stderr.
+    """
+    keep_freed()
+    import_quietly("tensorflow")
+
+
+def keep_freed() -> None:
+    """Keeps freed memory for the next step, where the C library is glibc; elsewhere does nothing.
+
+    By default glibc gives tensors of some MB back to the system and takes them anew at every step, page by page, which
+    takes as long as the computation of a small network (`python tests/bench_step.py --allocator` shows it).
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # macOS, musl, Windows
+        return
+    for parameter, value in ((MMAP_THRESHOLD, LARGEST), (TRIM_THRESHOLD, LARGEST), (TOP_PAD, SPARE)):
+        mallopt(parameter, value)
+
+
+def import_quietly(module: str) -> None:
+    """Imports a module whose C++ side writes to stderr, and shows what it wrote only if the import fails.
+
+    TF_CPP_MIN_LOG_LEVEL does not reach what TensorFlow writes before its log is set up (its issue 100442).
+    """
+    if module in sys.modules:
+        return
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        importlib.import_module(module)
+        return
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            importlib.import_module(module)
+        except BaseException:
+            written.seek(0)
+            os.write(stderr, written.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def resident_memory() -> float | None:
+    """MB of memory that the process holds, or None where there is no /proc."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return None

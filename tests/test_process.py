@@ -1,0 +1,53 @@
+"""A command's process: a quiet start, and its memory."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ass_tf import process
+
+LOUD = "import os\nos.write(2, b'chatter')\n"
+
+
+@pytest.fixture
+def modules(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "loud_module.py").write_text(LOUD)
+    (tmp_path / "broken_module.py").write_text(LOUD + "raise ImportError('no such library')\n")
+    yield
+    sys.modules.pop("loud_module", None)
+
+
+def test_import_is_quiet_and_stderr_is_back_after_it(modules, capfd):
+    process.import_quietly("loud_module")
+    assert "loud_module" in sys.modules
+    print("ours", file=sys.stderr, flush=True)
+    assert capfd.readouterr().err == "ours\n"
+
+
+def test_import_that_fails_shows_what_was_written(modules, capfd):
+    with pytest.raises(ImportError, match="no such library"):
+        process.import_quietly("broken_module")
+    print("ours", file=sys.stderr, flush=True)
+    assert capfd.readouterr().err == "chatterours\n"
+
+
+def test_import_works_with_stderr_closed():
+    code = "import os; os.close(2); from ass_tf import process; process.import_quietly('colorsys')"
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == 0
+
+
+def test_tensorflow_starts_without_a_word():
+    code = "from ass_tf import process; process.start_tensorflow(); import tensorflow as tf; tf.constant(1.0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_resident_memory_grows_with_what_is_held():
+    before = process.resident_memory()
+    held = bytearray(b"x") * (200 * 2**20)
+    assert process.resident_memory() - before == pytest.approx(200, abs=20)
+    del held
