@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from test_train import ROOT, log_of, settings, tensors
+from small_runs import ROOT, log_of, settings, tensors
 
 from ass_tf import checkpoint, streets
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from test_train import ROOT, settings
+from small_runs import ROOT, settings
 
 from ass_tf import streets
 

@@ -4,8 +4,13 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import json
+
 import pytest
+import small_runs
 import tensorflow as tf
+
+from ass_tf import streets
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -23,3 +28,26 @@ def two_replicas():
     # One for all tests: TensorFlow numbers collective operations per strategy, and the numbers of a second strategy in
     # one process clash with the first's (tensorflow issue 62790).
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory):
+    root = tmp_path_factory.mktemp("scenes")
+    streets.write_gta5(root / "gta5", 4, 0, (64, 128))
+    streets.write_cityscapes(root / "cityscapes", {"train": 4, "val": 2}, 1, (64, 128))
+    return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory):
+    """What is remembered of checked files stays out of the user's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def file(scenes):
+    path = scenes / "small.json"
+    path.write_text(json.dumps(small_runs.settings(scenes)))
+    return path
