@@ -51,3 +51,10 @@ def file(scenes):
     path = scenes / "small.json"
     path.write_text(json.dumps(small_runs.settings(scenes)))
     return path
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """What is remembered of checked files stays out of the user's folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "ass_tf" / "checked.json"

@@ -1,102 +1,37 @@
 import inspect
 import json
-import os
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from file_formats import (
+    CLASSES,
+    POLE,
+    ROAD,
+    SIDEWALK,
+    SKY,
+    names,
+    open_domain,
+    photograph,
+    refusal,
+    section,
+    truncate,
+    write,
+    write_folder,
+    write_gta5,
+    write_index,
+    write_synthia,
+)
 from PIL import Image
 
 from ass_tf import config, datasets, files, labels
 
 ROOT = Path(__file__).parents[1]
 REAL = Path(__file__).parents[2] / "shared" / "data"
-CLASSES = labels.CLASS_SETS["cityscapes19"]
-ROAD, SIDEWALK, POLE, SKY, CAR = (CLASSES.index(name) for name in ("road", "sidewalk", "pole", "sky", "car"))
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """What is remembered of checked files stays out of the user's folder."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "ass_tf" / "checked.json"
-
-
-def section(dataset, root, size=(32, 64), **given):
-    return config.Domain(dataset=dataset, root=str(root), size=size, **given).model_dump()
-
-
-def open_domain(dataset, root, classes=CLASSES, require_labels=True, **given):
-    return datasets.open_domain(classes, **section(dataset, root, **given), require_labels=require_labels)
-
-
-def names(domain):
-    return [pair.name for pair in domain.pairs]
-
-
-def write(path, array, mode=None, **given):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray(array)).save(path, **given)
-    return path
-
-
-def photograph(size, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
-
-
-def write_index(path, ids):
-    """A palette PNG as GTA5's: the index is the raw id, the palette holds the class's colour."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(np.asarray(ids, np.uint8))
-    image.putpalette(labels.gta5_palette())
-    image.save(path)
-    return path
-
-
-def write_png(path, rows, width, bits, colour_type):
-    """A PNG made by hand of packed rows, for packings that Pillow does not write."""
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, len(rows), bits, colour_type, 0, 0, 0))
-    data = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b""))
-    return path
-
-
-def write_synthia(path, ids):
-    """16 bits, three channels: id in the red one, instance in the green one, as the data set's own files."""
-    values = np.zeros((*np.shape(ids), 3), ">u2")
-    values[..., 0] = ids
-    values[..., 1] = 700 + np.arange(values[..., 1].size).reshape(np.shape(ids))
-    return write_png(path, [row.tobytes() for row in values], values.shape[1], 16, 2)
-
-
-def write_gta5(root, count=3, size=(40, 80)):
-    for i in range(1, count + 1):
-        write(root / "images" / f"{i:05d}.png", photograph(size, i))
-        write_index(root / "labels" / f"{i:05d}.png", np.full(size, 6 + i))
-    return root
-
-
-def write_folder(root, classes=None, count=2, ids=0):
-    for i in range(count):
-        write(root / "images" / f"{i}.png", photograph((8, 8), i))
-        write(root / "labels" / f"{i}.png", np.full((8, 8), ids, np.uint8))
-    (root / "classes.json").write_text(json.dumps({"0": "sky", "1": "street"} if classes is None else classes))
-    return root
-
-
-def refusal(call, *args, **given):
-    with pytest.raises(datasets.DataError) as caught:
-        call(*args, **given)
-    return str(caught.value)
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 # The formats, as their data sets distribute them
@@ -181,35 +116,6 @@ def test_folder_takes_names_mapping_and_images_of_any_kind(tmp_path):
     assert names(domain) == ["a", "b", "d", "deep/c", "e"]
     assert domain.table[[0, 1, 300, 4, 5, 2]].tolist() == [SKY, ROAD, POLE, 255, 255, labels.OUTSIDE]
     datasets.check({"source": domain})
-
-
-@pytest.mark.parametrize(
-    ("bits", "rows", "ids"),
-    [
-        (1, [b"\x50", b"\xa0"], [[0, 1, 0, 1], [1, 0, 1, 0]]),
-        (2, [b"\x1b", b"\xe4"], [[0, 1, 2, 3], [3, 2, 1, 0]]),
-        (4, [b"\x01\x2f", b"\x98\x76"], [[0, 1, 2, 15], [9, 8, 7, 6]]),
-        (8, [b"\x00\x01\x02\xff"] * 2, [[0, 1, 2, 255]] * 2),
-        (16, [b"\x00\x01\x01\x00\x00\x00\x80\x00"] * 2, [[1, 256, 0, 32768]] * 2),
-    ],
-)
-def test_grey_label_of_any_depth_is_not_stretched(tmp_path, bits, rows, ids):
-    file = write_png(tmp_path / "1.png", rows, 4, bits, 0)
-    assert files.read_label(file, "folder").tolist() == ids
-
-
-def test_images_are_upright_rgb(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees to view
-    picture = np.zeros((16, 32, 3), np.uint8)
-    picture[:, :16] = 255
-    write(tmp_path / "1.jpg", picture, exif=exif)
-    image = files.read_image(tmp_path / "1.jpg")
-    assert image.shape == (32, 16, 3)
-    assert image[:16].mean() > 250
-    assert image[16:].mean() < 5
-    for array in (picture[..., 0], np.dstack([picture, picture[..., 0]])):  # grey, and with an alpha channel
-        assert np.array_equal(files.read_image(write(tmp_path / "2.png", array)), picture)
 
 
 # Subsets
@@ -312,98 +218,6 @@ def test_broken_and_missing_json_files_are_named(tmp_path):
     (tmp_path / "classes.json").write_text("{")
     assert "classes.json: no valid JSON" in refusal(open_domain, "folder", tmp_path)
     assert "gone.json" in refusal(open_domain, "folder", tmp_path, class_file=str(tmp_path / "gone.json"))
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-
-
-@pytest.mark.parametrize(
-    ("file", "spoil", "reason"),
-    [
-        ("images/00002.png", truncate, "cannot be decoded"),
-        ("labels/00002.png", truncate, "cannot be decoded"),
-        ("images/00002.png", lambda path: path.write_bytes(b""), "cannot be decoded"),
-        ("images/00002.png", lambda path: path.unlink(), "No such file"),
-        ("images/00002.png", lambda path: write(path, np.zeros((40, 80), np.uint16)), "8 bits a channel"),
-        ("labels/00002.png", lambda path: write_index(path, np.full((40, 79), 7)), "Received: 40 x 79."),
-        ("labels/00002.png", lambda path: write_index(path, np.full((40, 80), 99)), "Received: [99]."),
-        ("labels/00002.png", lambda path: write(path, np.full((40, 80), 999, np.uint16)), "Received: [999]."),
-        ("labels/00002.png", lambda path: write(path, photograph((40, 80))), "ids, not colours. Received: mode RGB"),
-        ("labels/00002.png", lambda path: write(path, np.zeros((40, 80), np.uint8), format="JPEG"), "Received: JPEG."),
-    ],
-)  # fmt: skip
-def test_check_names_the_file_and_what_is_wrong(tmp_path, file, spoil, reason):
-    domain = open_domain("gta5", write_gta5(tmp_path))
-    spoil(tmp_path / file)
-    message = refusal(datasets.check, {"source": domain})
-    assert message.startswith(f"{tmp_path / file}: ")
-    assert reason in message
-    assert message.endswith(".")
-    assert "\n" not in message
-
-
-def test_8_bit_synthia_label_is_refused(tmp_path):
-    file = write(tmp_path / "1.png", np.zeros((2, 2), np.uint8))
-    assert "three channels of 16 bits" in refusal(files.read_label, file, "synthia")
-
-
-def test_check_lists_ten_files_and_counts_the_rest(tmp_path):
-    domain = open_domain("gta5", write_gta5(tmp_path, 13, (4, 4)))
-    for i in range(1, 13):
-        truncate(tmp_path / "images" / f"{i:05d}.png")
-    lines = refusal(datasets.check, {"source": domain}).splitlines()
-    assert [Path(line.split(":")[0]).stem for line in lines[:10]] == [f"{i:05d}" for i in range(1, 11)]
-    assert lines[10:] == ["and 2 more files."]
-
-
-# What is remembered of good files
-
-
-def count_decoded(monkeypatch):
-    decoded = []
-    read = files.open_image
-    monkeypatch.setattr(files, "open_image", lambda path: decoded.append(path.stem) or read(path))
-    return decoded
-
-
-def test_good_files_are_decoded_again_only_when_they_change(tmp_path, monkeypatch):
-    decoded = count_decoded(monkeypatch)
-    domain = open_domain("gta5", write_gta5(tmp_path / "g"))
-    truncate(tmp_path / "g/images/00003.png")
-    for _ in range(2):  # the bad one each time
-        refusal(datasets.check, {"source": domain})
-    assert sorted(decoded) == ["00001", "00002", "00003", "00003"]
-    write(tmp_path / "g/images/00003.png", photograph((40, 80)))
-    write_index(tmp_path / "g/labels/00002.png", np.full((40, 80), 26))
-    os.utime(tmp_path / "g/labels/00002.png", ns=(1, 1))
-    decoded.clear()
-    calls = []
-    sizes = datasets.check({"source": domain, "labelled": domain}, lambda *call: calls.append(call))
-    assert sorted(decoded) == ["00002", "00003"]
-    assert calls == [(1, 3), (2, 3), (3, 3)]
-    assert sizes == {"source": {(40, 80): 3}, "labelled": {(40, 80): 3}}
-    decoded.clear()
-    other = datasets.open_domain(("sky", "road"), **section("gta5", tmp_path / "g"))
-    datasets.check({"source": other})
-    assert len(decoded) == 3  # another class map
-
-
-@pytest.mark.parametrize("content", ["{", "[]", '{"a": 1}', "\ud800"])
-def test_broken_memory_is_ignored(tmp_path, cache, content):
-    cache.parent.mkdir(parents=True)
-    cache.write_text(content, errors="replace")
-    datasets.check({"source": open_domain("gta5", write_gta5(tmp_path / "g", 1))})
-    assert len(json.loads(cache.read_text())) in (1, 2)
-    known = json.loads(cache.read_text())
-    cache.write_text(json.dumps({key: [[], "?"] for key in known}))
-    datasets.check({"source": open_domain("gta5", tmp_path / "g")})
-
-
-def test_memory_that_cannot_be_written_is_ignored(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    datasets.check({"source": open_domain("gta5", write_gta5(tmp_path / "g", 1))})
 
 
 # The command line
