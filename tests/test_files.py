@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_formats import open_domain, photograph, refusal, section, write, write_gta5, write_index, write_png
+from file_formats import open_domain, photograph, refusal, section, truncate, write, write_gta5, write_index, write_png
 from PIL import Image
 
 from ass_tf import datasets, files
