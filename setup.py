@@ -21,7 +21,7 @@ setup(
         "keras",
         "numpy",
         "pillow>=10.1",
-        "pydantic>=2.5",
+        "pydantic>=2.7",
         "rich>=13",
         "tensorboard",
         "tensorflow>=2.15",

@@ -68,7 +68,8 @@ def claim(run, settings):
         lock: an open file; the lock lasts as long as it does.
 
     Raises:
-        RunFolderError: another process works there, or the folder belongs to a run with other settings or to no run.
+        RunFolderError: another process works there, or the folder belongs to no run or to one with other settings that
+            has saved something.
     """
     record = run / "config.json"
     if run.exists() and not record.exists() and any(p.name != "lock" for p in run.iterdir() if p.name[0] != "."):
@@ -77,7 +78,7 @@ def claim(run, settings):
     lock = open(run / "lock", "a")  # noqa: SIM115 (held until the process ends)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not record.exists():
+        if not snapshots(run):  # nothing is lost: a start may have failed for its settings
             write_text(record, settings)
         difference = _first_difference(_read_json(record), json.loads(settings))
         if difference:
@@ -95,6 +96,26 @@ def claim(run, settings):
     return lock
 
 
+def write_lists(run, names):
+    """data/<role>.txt: the images used. A run that goes on must find the same ones.
+
+    Args:
+        run: Path.
+        names: dict of role -> list of str.
+
+    Raises:
+        RunFolderError: a run that has saved something began with others.
+    """
+    if not snapshots(run):  # of a start that failed
+        shutil.rmtree(run / "data", ignore_errors=True)
+    for role, images in names.items():
+        file, text = run / "data" / f"{role}.txt", "".join(f"{name}\n" for name in images)
+        if not file.exists():
+            write_text(file, text)
+        elif file.read_text(encoding="utf-8") != text:
+            raise RunFolderError(f"{file}: the {role} images must be those that the run began with; the data changed.")
+
+
 def _first_difference(theirs, ours, path=""):
     """(key, their value, our value) of the first setting that differs, or None."""
     if not (isinstance(theirs, dict) and isinstance(ours, dict)):
@@ -106,15 +127,22 @@ def _first_difference(theirs, ours, path=""):
     return None
 
 
-def cut_log(run, step):
-    """Drops the lines of log.jsonl after `step`, which a resumed run writes again, and a line cut short by a kill."""
+def cut_log(run, step, unvalidated=False):
+    """Drops the lines of log.jsonl that a resumed run writes again, and a line cut short by a kill.
+
+    Args:
+        run: Path.
+        step: int, that of the snapshot from which the run goes on.
+        unvalidated: bool. The step's validation is still to be done.
+    """
     path = run / "log.jsonl"
     if not path.exists():
         return
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            record = json.loads(line)
+            if record["step"] < step + (not (unvalidated and "validation" in record)):
                 kept.append(line + "\n")
         except ValueError:
             continue
@@ -154,7 +182,7 @@ def state_of(run, which="last"):
 
 
 def save(run, trackable, state):
-    """Writes a snapshot and removes those that are neither the newest nor the best.
+    """Writes a snapshot and removes those that are neither the newest nor the best; of one there is, only the state.
 
     Args:
         run: Path.
@@ -166,9 +194,12 @@ def save(run, trackable, state):
     """
     folder = run / "snapshots"
     folder.mkdir(parents=True, exist_ok=True)
+    if state["step"] in snapshots(run):
+        write_text(snapshots(run)[state["step"]] / "state.json", json.dumps(state, indent=1))
+        prune(run, state)
+        return
     temporary = folder / ".part"
-    for left in [temporary, *folder.glob(".old-*")]:  # by a kill
-        shutil.rmtree(left, ignore_errors=True)
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a kill
     temporary.mkdir()
     try:
         trackable.write(str(temporary / "weights"))
@@ -181,12 +212,17 @@ def save(run, trackable, state):
         _sync(path)
     os.replace(temporary, folder / f"step-{state['step']:08d}")
     _sync(folder)
+    prune(run, state)
+
+
+def prune(run, state):
+    """Removes the snapshots that are neither of `state`'s step nor of its best, and what a kill left of such."""
     keep = {state["step"], (state.get("best") or {}).get("step")}
     for step, path in snapshots(run).items():
         if step not in keep:
-            doomed = path.with_name(f".old-{step}")
-            os.replace(path, doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+            os.replace(path, path.with_name(f".old-{step}"))
+    for left in (run / "snapshots").glob(".old-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager

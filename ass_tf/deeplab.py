@@ -236,10 +236,9 @@ def load_backbone(generator, backbone, weights):
     """
     source = f"{weights}: " if weights != "imagenet" else "ImageNet weights: "
     try:
-        application = APPLICATIONS[backbone](include_top=False, weights=None, input_shape=(None, None, 3))
-        if weights == "imagenet":
-            application = APPLICATIONS[backbone](include_top=False, weights="imagenet", input_shape=(None, None, 3))
-        else:
+        named = "imagenet" if weights == "imagenet" else None
+        application = APPLICATIONS[backbone](include_top=False, weights=named, input_shape=(None, None, 3))
+        if named is None:
             application.load_weights(weights)
     except Exception as error:  # Keras raises many kinds here
         reason = str(error).strip().splitlines()[0]

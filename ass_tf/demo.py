@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -38,6 +39,20 @@ def overrides(method: str, data: Path, seed: int) -> list[str]:
     roots = {"source": "gta5", "target": "cityscapes", "validation": "cityscapes"}
     words = [f"{domain}.root={json.dumps(str(data / folder))}" for domain, folder in roots.items()]
     return [f"method={method}", f"seed={seed}", f"target.labelled_seed={seed}", *words]
+
+
+def run_to_end(command: Sequence[str]) -> int:
+    """Exit status of a process that saves before it stops: Ctrl-C reaches it by itself, SIGTERM is passed on."""
+    with subprocess.Popen(command) as child:
+        before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        try:
+            while True:
+                try:
+                    return child.wait()
+                except KeyboardInterrupt:
+                    continue
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def compare(runs: dict[str, Path], settings: config.Config, out: Path, count: int = 4) -> None:
@@ -73,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\n{METHODS[method]}", flush=True)
             words = overrides(method, out / "data", options.seed)
             command = [sys.executable, "-m", "ass_tf.train", "--config", SETTINGS, "--run", run, "--set", *words]
-            status = subprocess.run([str(part) for part in command], check=False).returncode
+            status = run_to_end([str(part) for part in command])
             if status:
                 return status
         process.start_tensorflow()
@@ -90,4 +105,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

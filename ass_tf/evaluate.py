@@ -90,7 +90,7 @@ def evaluate_run(
         flip: average with the mirrored images.
         scales: average over these multiples of the images' size.
         strips: number of images to draw.
-        out: folder of result.json and strips/; default `run`.
+        out: folder of result.json and strips/; default `run`/evaluation.
         progress: makes, from a snapshot's name, a context whose value takes (images done, images in all).
 
     Returns:
@@ -100,7 +100,7 @@ def evaluate_run(
         ValueError: settings, data or snapshots that cannot be used; the message is one line.
     """
     run = Path(run)
-    out = Path(out or run)
+    out = Path(out or run / "evaluation")
     settings = settings_of(run, data)
     names = settings.class_names
     domain = datasets.open_domain(names, **settings.validation.model_dump())
@@ -124,10 +124,12 @@ def evaluate_run(
         if which == "best" and "last" in result and result["last"]["step"] == step:
             result[which] = result["last"]
             continue
-        with progress(which) if progress else nullcontext() as advance:
-            confusion, kept = scoring.score(
-                generator, domain, len(names), flip=flip, scales=scales, keep=strips, progress=advance, forward=forward
-            )
+        given = {"flip": flip, "scales": scales, "keep": strips, "forward": forward}
+        try:
+            with progress(which) if progress else nullcontext() as advance:
+                confusion, kept = scoring.score(generator, domain, len(names), **given, progress=advance)
+        except tf.errors.OpError as error:  # memory, say
+            raise ValueError(f"{run}: {terminal.reason(error)}") from None
         result[which] = {
             "step": int(step),
             "images": len(domain.pairs),
@@ -246,16 +248,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--flip", action="store_true", help="average with the mirrored images")
     parser.add_argument("--scales", type=scale, nargs="+", default=[1.0], metavar="S", help="average over these scales")
     parser.add_argument("--strips", type=int, default=8, metavar="N", help="images to draw (default 8)")
-    parser.add_argument("--out", metavar="DIR", help="folder of result.json and strips/ (default: the run's)")
+    parser.add_argument("--out", metavar="DIR", help="folder of result.json and strips/ (default: DIR/evaluation)")
     options = parser.parse_args(arguments)
     try:
         result = evaluate_run(progress=terminal.show_progress, **vars(options))
     except (ValueError, OSError) as error:
         return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
     Console().print(table_of(result))
-    print(f"Written: {Path(options.out or options.run) / 'result.json'}")
+    print(f"Written: {Path(options.out or Path(options.run) / 'evaluation') / 'result.json'}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -34,8 +34,10 @@ def keep_freed() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):  # macOS, musl, Windows
         return
-    for parameter, value in ((MMAP_THRESHOLD, LARGEST), (TRIM_THRESHOLD, LARGEST), (TOP_PAD, SPARE)):
-        mallopt(parameter, value)
+    # Older ones take 32 MB at most; and the others alone would fix the threshold where it is, at 128 KB.
+    if mallopt(MMAP_THRESHOLD, LARGEST) or mallopt(MMAP_THRESHOLD, 2**25):
+        mallopt(TRIM_THRESHOLD, LARGEST)
+        mallopt(TOP_PAD, SPARE)
 
 
 def import_quietly(module: str) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import json
 import multiprocessing
 import os
+import signal
 import sys
 from pathlib import Path
 
 from PIL import Image
 
-from ass_tf import labels
+from ass_tf import labels, terminal
 from ass_tf.street_scene import LOOKS, draw_scene
 
 __all__ = ["LOOKS", "draw_scene", "write_cityscapes", "write_gta5"]
@@ -30,6 +32,18 @@ def _write(path: Path, image: Image.Image) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     image.save(part, "PNG")
     os.replace(part, path)
+
+
+def _claim(root: Path, **made: object) -> None:
+    """Notes in drawn.json what a folder's scenes are made of, or finds that what is there is of the same making."""
+    record, text = root / "drawn.json", json.dumps(made, sort_keys=True) + "\n"
+    if record.exists() and record.read_text(encoding="utf-8") == text:
+        return
+    if root.exists() and any(root.iterdir()):
+        there = record.read_text(encoding="utf-8").strip() if record.exists() else "files that were not drawn"
+        raise ValueError(f"{root}: the folder must be new or hold scenes of {text.strip()}. Received: {there}.")
+    root.mkdir(parents=True, exist_ok=True)
+    record.write_text(text, encoding="utf-8")
 
 
 def _draw_files(job: tuple[str, int, tuple[int, int], Path, Path]) -> None:
@@ -53,9 +67,14 @@ def _draw_all(jobs) -> None:
             _draw_files(job)
         return
     # A fork would copy TensorFlow's threads in an unusable state.
-    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
-        for _ in pool.map(_draw_files, jobs, chunksize=4):
-            pass
+    spawn, quiet = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), spawn, signal.signal, quiet) as pool:
+        try:
+            for _ in pool.map(_draw_files, jobs, chunksize=4):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def write_gta5(root: Path, count: int, seed: int, size: tuple[int, int]) -> None:
@@ -66,9 +85,13 @@ def write_gta5(root: Path, count: int, seed: int, size: tuple[int, int]) -> None
         count: int, pictures.
         seed: int, at least 0.
         size: (h, w) in pixels.
+
+    Raises:
+        ValueError: the folder holds something else, or scenes of another seed or size.
     """
     names = [f"{i:05d}.png" for i in range(1, count + 1)]
     root = Path(root)
+    _claim(root, look="game", seed=seed, size=size)
     _draw_all(
         [("game", seed * 1_000_000 + i, size, root / "images" / n, root / "labels" / n) for i, n in enumerate(names)]
     )
@@ -84,9 +107,10 @@ def write_cityscapes(root: Path, counts: dict[str, int], seed: int, size: tuple[
         size: (h, w) in pixels.
 
     Raises:
-        ValueError: a split is not one of CITIES.
+        ValueError: a split is not one of CITIES, or the folder holds something else, or scenes of another seed or size.
     """
     jobs, root = [], Path(root)
+    _claim(root, look="camera", seed=seed, size=size)
     for split, count in counts.items():
         if split not in CITIES:
             raise ValueError(f"counts must name splits among {', '.join(CITIES)}. Received: {split}.")
@@ -124,6 +148,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         write_gta5(given.out / "gta5", given.source, given.seed, given.size)
         write_cityscapes(given.out / "cityscapes", {"train": given.target, "val": given.val}, given.seed, given.size)
+    except ValueError as error:
+        return terminal.complain(error, 1)
     except OSError as error:
         print(f"OUT must be a folder that can be written. Received: {given.out} ({error.strerror}).", file=sys.stderr)
         return 1
@@ -133,4 +159,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -43,6 +43,14 @@ def complain(error: object, status: int) -> int:
     return status
 
 
+def run(main: Callable[[], int]) -> int:
+    """Exit status of a command; Ctrl-C ends it in one line."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        return complain("interrupted.", 130)
+
+
 def reason(error: BaseException) -> str:
     """What TensorFlow's error says, as one line: without the operation's name, and of a file the reader's own words."""
     line = (str(error).strip() or repr(error)).splitlines()[0]
@@ -78,7 +86,8 @@ def _nearest(unknown: str, settings: Sequence[str]) -> str:
     split = {setting: setting.rpartition(".") for setting in settings}
     namesakes = [setting for setting, (_, _, other) in split.items() if other == name]
     beside = [other for above, _, other in split.values() if above == section]
-    return [*namesakes, *difflib.get_close_matches(name, beside, n=1, cutoff=0.0)][0]
+    above = f"{section}." if section else ""
+    return [*namesakes, *(above + near for near in difflib.get_close_matches(name, beside, n=1, cutoff=0.0))][0]
 
 
 def _json(complaint: Mapping[str, Any]) -> str:

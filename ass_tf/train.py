@@ -26,6 +26,9 @@ from ass_tf import datasets, labels, process, terminal
 from ass_tf.config import Config, ConfigError
 
 
+ADVICE = "The last snapshot is from before; a lower optimiser.lr may help."
+
+
 class TrainingError(ValueError):
     """Training cannot go on; the message is one line."""
 
@@ -68,22 +71,11 @@ def open_domains(config: Config) -> dict[str, datasets.Domain]:
     )
 
 
-def _write_lists(run: Path, domains: dict[str, datasets.Domain]) -> None:
-    """data/<role>.txt: the images used. A run that goes on must find the same ones."""
-    from ass_tf import checkpoint
-
-    for role, domain in domains.items():
-        file, text = run / "data" / f"{role}.txt", "".join(f"{pair.name}\n" for pair in domain.pairs)
-        if not file.exists():
-            checkpoint.write_text(file, text)
-        elif file.read_text(encoding="utf-8") != text:
-            raise TrainingError(f"{file}: the {role} images must be those that the run began with; the data changed.")
-
-
 def _write_session(run: Path, config: Config, strategy: Any) -> None:
     """Adds this session to run.json."""
     import keras
     import numpy as np
+    import PIL
     import tensorflow as tf
 
     from ass_tf import checkpoint
@@ -107,6 +99,7 @@ def _write_session(run: Path, config: Config, strategy: Any) -> None:
                 "tensorflow": tf.__version__,
                 "keras": keras.__version__,
                 "numpy": np.__version__,
+                "pillow": PIL.__version__,
             },
         }
     )
@@ -133,9 +126,13 @@ def build_game(config: Config, strategy: Any) -> tuple[Any, Any]:
     keras.mixed_precision.set_global_policy(config.train.precision)
     keras.utils.set_random_seed(config.seed)
     replicas = strategy.num_replicas_in_sync
+    used = {"source": config.uses_source, "labelled": config.uses_labelled, "unlabelled": config.uses_unlabelled}
     for key, count in config.batch.model_dump().items():
-        if count % replicas:
-            raise TrainingError(f"batch.{key} must be a multiple of the {replicas} replicas. Received: {count}.")
+        if used[key] and count % replicas:
+            raise TrainingError(
+                f"batch.{key} must be a multiple of the number of replicas, {replicas} (CUDA_VISIBLE_DEVICES chooses "
+                f"the GPUs). Received: {count}."
+            )
     with strategy.scope():
         networks = adversary.build_networks(
             config.method,
@@ -179,18 +176,20 @@ def train(config: Config, run: Path, strategy: Any = None) -> dict[str, Any]:
         domains = open_domains(config)
         with terminal.show_progress("checking the data") as progress:
             datasets.check(domains, progress)
-        _write_lists(run, domains)
+        checkpoint.write_lists(run, {role: [pair.name for pair in d.pairs] for role, d in domains.items()})
 
         import tensorflow as tf
 
         if config.train.deterministic:
             tf.config.experimental.enable_op_determinism()
-        strategy = strategy or build_strategy()
-        game, trackable = build_game(config, strategy)
-        state = checkpoint.restore(run, trackable) or {"step": 0, "best": None, "last": None, "window": {}}
-        checkpoint.cut_log(run, state["step"])
-        _write_session(run, config, strategy)
+        state = {"step": 0, "best": None, "last": None, "window": {}, "unvalidated": False}
         try:
+            strategy = strategy or build_strategy()
+            game, trackable = build_game(config, strategy)
+            state |= checkpoint.restore(run, trackable) or {}
+            checkpoint.cut_log(run, state["step"], state["unvalidated"])
+            checkpoint.prune(run, state)
+            _write_session(run, config, strategy)
             with Interruption() as interruption:
                 _loop(config, run, domains, game, trackable, state, interruption)
         except tf.errors.OpError as error:  # a file that became unreadable, a full disk or memory
@@ -211,15 +210,35 @@ def _loop(config, run, domains, game, trackable, state, interruption) -> None:
     from ass_tf import checkpoint, journal, pipeline, scoring
 
     train, start = config.train, state["step"]
-    if start >= train.steps:
+    if start >= train.steps and not state["unvalidated"]:
         return
     batch = {role: count for role, count in config.batch.model_dump().items() if role in domains}
     dataset = pipeline.training_dataset(domains, batch, config.augmentation.model_dump(), config.seed, start)
     batches = iter(game.strategy.experimental_distribute_dataset(dataset))
     forward = scoring.build_forward(game.networks.generator)
     with journal.Journal(run, train.steps, start, sum(batch.values()), train.log_every, state["window"]) as log:
+
+        def conclude(step, validate):
+            """What a step may end with: validation, snapshot, and the end of the process."""
+            if not (validate or step % train.checkpoint_every == 0 or step == train.steps or interruption.signal):
+                return
+            before = time.perf_counter()
+            _refuse_non_finite_weights(step, game.networks)
+            if validate:
+                done = _validate(
+                    config, domains["validation"], game.networks.generator, forward, state, log, interruption
+                )
+                state["unvalidated"] = not done
+            checkpoint.save(run, trackable, state)
+            log.pause(time.perf_counter() - before)
+            if interruption.signal and (step < train.steps or state["unvalidated"]):
+                log.say(f"{run}: saved step {step}; the same command goes on from there.")
+                raise SystemExit(128 + interruption.signal)
+
         if start:
             log.say(f"{run}: going on after step {start}.")
+        if state["unvalidated"]:
+            conclude(start, validate=True)
         for step in range(start + 1, train.steps + 1):
             before = time.perf_counter()
             images = next(batches)
@@ -227,34 +246,45 @@ def _loop(config, run, domains, game, trackable, state, interruption) -> None:
             terms = {name: float(value) for name, value in game.step(images).items()}
             _refuse_non_finite(step, terms)
             log.step(step, terms, waited)
-            before = time.perf_counter()
             state |= {"step": step, "window": log.window}
             validate = "validation" in domains and (step % train.validate_every == 0 or step == train.steps)
-            if validate:
-                _validate(config, domains["validation"], game.networks.generator, forward, state, log)
-            if validate or step % train.checkpoint_every == 0 or step == train.steps or interruption.signal:
-                checkpoint.save(run, trackable, state)
-                log.pause(time.perf_counter() - before)
-            if interruption.signal and step < train.steps:
-                log.say(f"{run}: saved step {step}; the same command goes on from there.")
-                raise SystemExit(128 + interruption.signal)
+            conclude(step, validate)
 
 
 def _refuse_non_finite(step: int, terms: dict[str, float]) -> None:
     for name, value in terms.items():
         if not math.isfinite(value):
-            raise TrainingError(
-                f"step {step}: {name} must be finite. Received: {value}. The last snapshot is from before; a lower "
-                "optimiser.lr may help."
-            )
+            raise TrainingError(f"step {step}: {name} must be finite. Received: {value}. {ADVICE}")
 
 
-def _validate(config, domain, generator, forward, state, log) -> None:
-    """Scores G, and notes in `state` the last and the best scores."""
+def _refuse_non_finite_weights(step: int, networks) -> None:
+    """The losses of a step are those before its update; what the update made is looked at before it is saved."""
+    import numpy as np
+
+    for name, network in networks._asdict().items():
+        for variable in network.weights if network else ():
+            if not np.isfinite(variable.numpy()).all():
+                weight = f"{name}'s {getattr(variable, 'path', variable.name)}"
+                raise TrainingError(f"step {step}: {weight} must be finite after the step. {ADVICE}")
+
+
+class _Interrupted(Exception):
+    """A validation was given up for a signal."""
+
+
+def _validate(config, domain, generator, forward, state, log, interruption) -> bool:
+    """Scores G, and notes in `state` the last and the best scores; False if a signal came in between."""
     from ass_tf import metrics, scoring, visualise
 
+    def stop_early(done: int, total: int) -> None:
+        if interruption.signal and done < total:
+            raise _Interrupted
+
     names, palette = config.class_names, labels.colours(config.class_names)
-    confusion, kept = scoring.score(generator, domain, len(names), keep=3, forward=forward)
+    try:
+        confusion, kept = scoring.score(generator, domain, len(names), keep=3, forward=forward, progress=stop_early)
+    except _Interrupted:
+        return False
     scores = {"step": state["step"], **metrics.summary(confusion, names)}
     rows = [
         visualise.strip([image, visualise.colour(truth, palette), visualise.colour(prediction, palette)], height=192)
@@ -264,6 +294,7 @@ def _validate(config, domain, generator, forward, state, log) -> None:
     state["last"] = scores
     if state["best"] is None or (scores["miou"] or 0) > (state["best"]["miou"] or 0):
         state["best"] = scores
+    return True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -66,6 +66,7 @@ def test_empty_folder_and_a_folder_left_by_a_kill_while_it_was_made_are_claimed(
 
 def test_folder_is_reopened_by_the_same_settings_and_its_record_is_left_alone(tmp_path):
     checkpoint.claim(tmp_path, SETTINGS).close()
+    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
     before = (tmp_path / "config.json").stat()
     checkpoint.claim(tmp_path, json.dumps(json.loads(SETTINGS), indent=4)).close()
     assert (tmp_path / "config.json").stat().st_mtime_ns == before.st_mtime_ns
@@ -104,6 +105,7 @@ def test_second_claim_within_a_process_is_refused_until_the_first_is_closed(tmp_
 )
 def test_other_settings_are_refused_in_one_line_that_names_the_key(tmp_path, changes, message):
     checkpoint.claim(tmp_path, SETTINGS).close()
+    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
     with pytest.raises(RunFolderError) as caught:
         checkpoint.claim(tmp_path, json.dumps({**json.loads(SETTINGS), **changes}))
     assert str(caught.value).startswith(f"{tmp_path}: {message}")
@@ -121,7 +123,24 @@ def test_folder_with_other_things_is_refused_and_left_alone(tmp_path):
     assert list(files(tmp_path)) == ["thesis.tex"]
 
 
+def test_settings_of_a_start_that_saved_nothing_are_replaced(tmp_path):
+    checkpoint.claim(tmp_path, '{"seed": 3}').close()
+    checkpoint.claim(tmp_path, SETTINGS).close()
+    assert (tmp_path / "config.json").read_text() == SETTINGS
+
+
+def test_lists_of_images_are_those_that_the_run_began_with(tmp_path):
+    checkpoint.write_lists(tmp_path, {"source": ["a", "b"], "target": ["c"]})
+    checkpoint.write_lists(tmp_path, {"source": ["b"]})  # nothing has been saved
+    assert files(tmp_path) == {"data/source.txt": b"b\n"}
+    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
+    checkpoint.write_lists(tmp_path, {"source": ["b"]})
+    with pytest.raises(RunFolderError, match=r"source.txt: the source images must be those"):
+        checkpoint.write_lists(tmp_path, {"source": ["a"]})
+
+
 def test_unreadable_record_is_named_in_one_line(tmp_path):
+    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(RunFolderError) as caught:
         checkpoint.claim(tmp_path, SETTINGS)
@@ -306,6 +325,25 @@ def test_line_cut_short_by_a_kill_is_dropped(tmp_path, broken):
     (tmp_path / "log.jsonl").write_text(whole + broken)
     checkpoint.cut_log(tmp_path, 2)
     assert (tmp_path / "log.jsonl").read_text() == whole
+
+
+def test_validation_still_to_be_done_is_cut_with_what_comes_after(tmp_path):
+    lines = [
+        json.dumps(r) for r in ({"step": 1, "validation": {}}, {"step": 2, "loss": 1}, {"step": 2, "validation": {}})
+    ]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines) + "\n")
+    checkpoint.cut_log(tmp_path, 2, unvalidated=True)
+    assert (tmp_path / "log.jsonl").read_text() == "\n".join(lines[:2]) + "\n"
+
+
+def test_step_saved_again_gets_the_new_state_and_keeps_its_weights(tmp_path):
+    for step, value in ((1, 1.0), (2, 2.0)):
+        checkpoint.save(tmp_path, variables(value), {"step": step, "best": {"step": 1}})
+    weights = {name: content for name, content in files(tmp_path).items() if "weights" in name and "02/" in name}
+    checkpoint.save(tmp_path, variables(2.0), {"step": 2, "best": {"step": 2}})
+    assert checkpoint.state_of(tmp_path) == (checkpoint.snapshots(tmp_path)[2], {"step": 2, "best": {"step": 2}})
+    assert list(checkpoint.snapshots(tmp_path)) == [2]
+    assert {name: content for name, content in files(tmp_path).items() if "weights" in name} == weights
 
 
 def test_run_without_log_has_nothing_to_cut(tmp_path):

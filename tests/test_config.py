@@ -117,8 +117,12 @@ def test_override_without_key_or_value_is_refused(tmp_path, word):
     [
         ("sede", 1, "sede is no setting; the nearest is seed. Received: 1."),
         ("optimizer", {}, "optimizer is no setting; the nearest is optimiser. Received: {}."),
-        ("optimiser.momentun", 0.5, "optimiser.momentun is no setting; the nearest is momentum. Received: 0.5."),
-        ("target.label", "x", 'target.label is no setting; the nearest is labels. Received: "x".'),
+        (
+            "optimiser.momentun",
+            0.5,
+            "optimiser.momentun is no setting; the nearest is optimiser.momentum. Received: 0.5.",
+        ),
+        ("target.label", "x", 'target.label is no setting; the nearest is target.labels. Received: "x".'),
         ("lr", 1e-4, "lr is no setting; the nearest is optimiser.lr. Received: 0.0001."),
         ("zzz", None, "zzz is no setting; the nearest is "),
         ("no-name", 1, "no-name is no setting; the nearest is "),
@@ -276,7 +280,7 @@ def test_command_tells_wrong_settings_in_one_line_with_status_2(tmp_path):
     done = run(file, "--set", "optimiser.momentun=0.5")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"error: {file}: optimiser.momentun is no setting; the nearest is momentum. Received: 0.5.\n"
+        f"error: {file}: optimiser.momentun is no setting; the nearest is optimiser.momentum. Received: 0.5.\n"
     )
 
 

@@ -80,7 +80,7 @@ def test_data_can_name_a_set_where_the_run_has_none(tmp_path):
     ("validation", "data", "message"),
     [
         (None, [], "has no validation set: name one by --data"),
-        ({}, ["rot=x"], "--data: validation.rot is no setting; the nearest is root."),
+        ({}, ["rot=x"], "--data: validation.rot is no setting; the nearest is validation.root."),
         ({}, ["size=[1, 2]"], "--data: validation.size"),
         (None, ["root=x"], "--data: validation.dataset must be given."),
         ({}, ["nowhere.json"], "--data must be KEY=VALUE or a JSON file. nowhere.json: No such file"),
@@ -182,7 +182,7 @@ def test_last_and_best_snapshot_are_both_scored_at_the_labels_own_size(result):
 
 
 def test_result_file_holds_what_was_returned_with_settings_weights_and_versions(run, result):
-    assert json.loads((run / "result.json").read_text()) == json.loads(json.dumps(result))
+    assert json.loads((run / "evaluation" / "result.json").read_text()) == json.loads(json.dumps(result))
     assert result["last"]["settings"]["flip"] is False
     assert result["last"]["settings"]["data"]["split"] == "val"
     assert result["initial_weights"] == "random"
@@ -192,21 +192,21 @@ def test_result_file_holds_what_was_returned_with_settings_weights_and_versions(
 def test_strips_show_image_truth_and_prediction_in_cityscapes_colours(run, result):
     files = result["best"]["strips"]
     assert files == ["strips/best.png", *(f"strips/best_town_town_00000{i}_000019.png" for i in (0, 2))]
-    picture = np.asarray(Image.open(run / files[1]))[-SIZE[0] :]
+    picture = np.asarray(Image.open(run / "evaluation" / files[1]))[-SIZE[0] :]
     panels = [picture[:, i * (SIZE[1] + 4) : i * (SIZE[1] + 4) + SIZE[1]] for i in range(3)]
     sky, building, road = (70, 130, 180), (70, 70, 70), (128, 64, 128)
     np.testing.assert_array_equal(panels[0][4, 4], [220] * 3)
     for i, colour in enumerate((sky, building, road, (0, 0, 0))):
         np.testing.assert_array_equal(panels[1][8 * i + 4, 4], colour)
     np.testing.assert_array_equal(panels[2], np.broadcast_to(road, (*SIZE, 3)))
-    assert np.asarray(Image.open(run / files[0])).shape[0] > 2 * evaluate.SHEET_HEIGHT
+    assert np.asarray(Image.open(run / "evaluation" / files[0])).shape[0] > 2 * evaluate.SHEET_HEIGHT
 
 
 def test_run_that_was_never_validated_has_no_best_scores_and_keeps_what_training_noted(run, tmp_path):
     other = write_run(tmp_path / "run", json.loads((run / "config.json").read_text()), 1)
     (other / "result.json").write_text(json.dumps({"last": {"step": 9}, "best": {"step": 9}, "labelled_images": 7}))
     evaluate.evaluate_run(other, strips=0)
-    written = json.loads((other / "result.json").read_text())
+    written = json.loads((other / "evaluation" / "result.json").read_text())
     assert set(written) == {"last", "labelled_images", "initial_weights", "versions"}
     assert written["last"]["step"] == 1
     assert written["labelled_images"] == 7
@@ -227,14 +227,14 @@ def test_snapshot_that_is_both_last_and_best_is_scored_once(run, tmp_path):
 
 
 def test_other_data_folder_and_out_folder_leave_the_runs_result_alone(run, result, tmp_path):
-    before = (run / "result.json").read_bytes()
+    before = (run / "evaluation" / "result.json").read_bytes()
     write_scenes(tmp_path / "other", split="test", count=1)
     words = [f"root={tmp_path / 'other'}", "split=test"]
     other = evaluate.evaluate_run(run, snapshot="best", data=words, out=tmp_path / "out", flip=True, scales=(0.5, 1.0))
     assert set(other) == {"best", "initial_weights", "versions"}
     assert other["best"]["images"] == 1
     assert other["best"]["settings"]["scales"] == [0.5, 1.0]
-    assert (run / "result.json").read_bytes() == before
+    assert (run / "evaluation" / "result.json").read_bytes() == before
     assert json.loads((tmp_path / "out" / "result.json").read_text()) == json.loads(json.dumps(other))
 
 

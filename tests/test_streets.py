@@ -101,7 +101,7 @@ def test_a_bad_argument_is_named(look, size, message):
 
 def test_gta5_files_are_rgb_and_palette_pngs_of_raw_ids(tmp_path):
     streets.write_gta5(tmp_path, 2, 0, SMALL)
-    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png"))
     assert files == ["images/00001.png", "images/00002.png", "labels/00001.png", "labels/00002.png"]
     with Image.open(tmp_path / "images/00001.png") as image, Image.open(tmp_path / "labels/00001.png") as label:
         assert (image.mode, label.mode) == ("RGB", "P")
@@ -113,7 +113,7 @@ def test_gta5_files_are_rgb_and_palette_pngs_of_raw_ids(tmp_path):
 
 def test_cityscapes_files_have_its_names_and_grey_raw_ids(tmp_path):
     streets.write_cityscapes(tmp_path, {"train": 2, "val": 1}, 0, SMALL)
-    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png"))
     assert files == [
         "gtFine/train/drawnville/drawnville_000000_000019_gtFine_labelIds.png",
         "gtFine/train/drawnville/drawnville_000001_000019_gtFine_labelIds.png",
@@ -137,6 +137,24 @@ def test_a_file_that_exists_is_kept_and_its_missing_partner_drawn(tmp_path):
     streets.write_gta5(tmp_path, 1, 0, SMALL)
     assert image.read_bytes() == b"mine"
     assert label.read_bytes() == drawn
+
+
+@pytest.mark.parametrize(("seed", "size"), [(1, SMALL), (0, (64, 64))])
+def test_folder_of_other_scenes_is_refused_and_left_alone(tmp_path, seed, size):
+    streets.write_gta5(tmp_path, 1, 0, SMALL)
+    drawn = (tmp_path / "images/00001.png").read_bytes()
+    with pytest.raises(
+        ValueError, match=r'folder must be new or hold scenes of .*"look": "game".*Received: .*"seed": 0'
+    ):
+        streets.write_gta5(tmp_path, 1, seed, size)
+    assert (tmp_path / "images/00001.png").read_bytes() == drawn
+
+
+def test_folder_of_other_things_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "images").mkdir()
+    with pytest.raises(ValueError, match=r"Received: files that were not drawn\."):
+        streets.write_gta5(tmp_path, 1, 0, SMALL)
+    assert [p.name for p in tmp_path.iterdir()] == ["images"]
 
 
 def test_an_unknown_split_is_refused(tmp_path):

@@ -5,9 +5,10 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import tensorflow as tf
-from small_runs import LOSSES, ROOT, assert_identical, content, log_of, start, wait_for
+from small_runs import LOSSES, ROOT, assert_identical, content, log_of, start, tensors, wait_for
 
 from ass_tf import checkpoint, config, train
 
@@ -176,3 +177,15 @@ def test_loss_that_is_not_finite_stops_the_run_with_the_step_and_the_term(file, 
     assert err[-1].startswith("error: step ")
     assert "segmentation_loss_source must be finite. Received: " in err[-1]
     assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_run_of_lower_precision_keeps_float32_weights(file, tmp_path, precision):
+    words = [sys.executable, "-m", "ass_tf.train", "--config", str(file), "--run", str(tmp_path / "run")]
+    words += ["--set", f"train.precision={precision}", "train.steps=3"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    values = tensors(checkpoint.snapshots(tmp_path / "run")[3])
+    assert {value.dtype for value in values.values() if value.dtype.kind == "f"} == {np.dtype("float32")}
+    assert ("loss_scale/.ATTRIBUTES/VARIABLE_VALUE" in values) == (precision == "mixed_float16")

@@ -13,7 +13,17 @@ import tensorflow as tf
 from rich.console import Console
 from small_runs import content, log_of, tensors
 
-from ass_tf import checkpoint, config, journal, streets, train
+from ass_tf import adversary, checkpoint, config, journal, pipeline, streets, train
+
+
+class Generator:
+    """Gives its images back."""
+
+    def __init__(self):
+        self.weights = [tf.Variable([0.0, 1.0], name="kernel")]
+
+    def __call__(self, images, training):
+        return images, images
 
 
 class Counting:
@@ -21,7 +31,7 @@ class Counting:
 
     def __init__(self, before_step):
         self.strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-        self.networks = SimpleNamespace(generator=lambda images, training: (images, images))
+        self.networks = adversary.Networks(Generator(), None, None)
         self.done, self.before_step = tf.Variable(0), before_step
 
     def step(self, batch):
@@ -34,12 +44,14 @@ class Counting:
 def command(file, tmp_path, monkeypatch, capsys):
     """Runs the command line with a game that counts; `at` maps a step to what happens in it."""
 
-    def call(*words, at=None, run=tmp_path / "run"):
+    def call(*words, at=None, run=tmp_path / "run", spoilt=None):
         def before_step(step, batch):
             (at or {}).get(step, lambda batch: None)(batch)
+            if step == spoilt:
+                call.game.networks.generator.weights[0].assign([0.0, float("nan")])
 
         def build_game(config, strategy):
-            game = Counting(before_step)
+            game = call.game = Counting(before_step)
             return game, tf.train.Checkpoint(done=game.done, ballast=tf.Variable(tf.zeros([50_000])))
 
         monkeypatch.setattr(train, "build_game", build_game)
@@ -102,7 +114,55 @@ def test_signal_in_the_last_step_ends_the_run_normally(command):
     assert (done.run / "result.json").exists()
 
 
-def test_handlers_of_signals_are_as_before_after_a_run(command):
+def test_signal_in_a_validation_saves_first_and_the_validation_is_done_when_the_run_goes_on(
+    command, scenes, tmp_path, monkeypatch
+):
+    validation = f"validation.root={scenes / 'cityscapes'}"
+    words = ["validation.dataset=cityscapes", "validation.split=val", "validation.size=[32,64]", validation]
+    whole = command(*words, run=tmp_path / "whole")
+    assert whole.status == 0
+    read, left = pipeline.evaluation_pairs, [3, 1]  # of the next two validations, the pair before which a signal comes
+
+    def interrupted(domain):
+        at = left.pop() if left else None
+        for index, pair in enumerate(read(domain), 1):
+            if index == at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield pair
+
+    monkeypatch.setattr(pipeline, "evaluation_pairs", interrupted)
+    first = command(*words)
+    assert (first.status, first.err, counted(first.run)) == (143, [], 8)
+    assert [record for record in log_of(first.run) if "validation" in record] == []
+    assert command(*words).status == 0
+    assert log_of(first.run) == log_of(whole.run)
+    assert (first.run / "result.json").read_bytes() == (whole.run / "result.json").read_bytes()
+    assert [p.name for p in (first.run / "snapshots").iterdir()] == [
+        p.name for p in (whole.run / "snapshots").iterdir()
+    ]
+
+
+def test_weights_that_are_not_finite_are_not_saved(command):
+    done = command(spoilt=8)
+    assert (done.status, done.err) == (
+        1,
+        [
+            "error: step 8: generator's kernel:0 must be finite after the step. The last snapshot is from before; a "
+            "lower optimiser.lr may help."
+        ],
+    )
+    assert counted(done.run) == 4
+
+
+def test_start_that_failed_binds_the_folder_to_nothing(command, scenes, tmp_path):
+    assert command("source.root=/gone").status == 1
+    (tmp_path / "run" / "data").mkdir()
+    (tmp_path / "run" / "data" / "source.txt").write_text("another\n")
+    assert command().status == 0
+
+
+def test_handlers_of_signals_are_as_before_after_a_run(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     command("train.steps=1")
     command("train.steps=2", at={1: send(signal.SIGINT)}, run=None)
@@ -221,7 +281,11 @@ def test_batch_that_does_not_divide_among_replicas_is_one_line(file, tmp_path, c
     settings = config.load(file, ["batch.labelled=3"])
     with pytest.raises(train.TrainingError) as caught:
         train.build_game(settings, two_replicas)
-    assert str(caught.value) == "batch.source must be a multiple of the 2 replicas. Received: 1."
+    assert str(caught.value) == (
+        "batch.source must be a multiple of the number of replicas, 2 (CUDA_VISIBLE_DEVICES chooses the GPUs). "
+        "Received: 1."
+    )
+    train.build_game(config.load(file, ["method=oracle", "batch.labelled=2"]), two_replicas)  # source is not read
 
 
 def test_run_folder_is_named_by_file_and_settings_if_not_given(command, file, scenes, tmp_path, monkeypatch):
