@@ -25,7 +25,6 @@ from ass_tf import config as settings_module
 from ass_tf import datasets, labels, process, terminal
 from ass_tf.config import Config, ConfigError
 
-
 ADVICE = "The last snapshot is from before; a lower optimiser.lr may help."
 
 
