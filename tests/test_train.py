@@ -70,7 +70,7 @@ def test_run_folder_holds_settings_versions_data_lists_log_snapshots_and_results
     assert record["initial_weights"] == "random"
     assert len(record["sessions"]) == 1
     session = record["sessions"][0]
-    assert set(session["versions"]) == {"ass_tf", "python", "tensorflow", "keras", "numpy"}
+    assert set(session["versions"]) == {"ass_tf", "python", "tensorflow", "keras", "numpy", "pillow"}
     assert session["command"][1:] == ["--config", str(file), "--run", str(run)]
     assert session["replicas"] == 1
     lists = {p.stem: p.read_text().splitlines() for p in (run / "data").iterdir()}
