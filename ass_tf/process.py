@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 # Of glibc's malloc.h: the parameters of mallopt.
-TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, ARENA_MAX = -1, -2, -3, -8
 # Bytes: above every tensor, and about what a step frees at once.
 LARGEST, SPARE = 2**30, 2**28
 
@@ -38,6 +38,8 @@ def keep_freed() -> None:
     if mallopt(MMAP_THRESHOLD, LARGEST) or mallopt(MMAP_THRESHOLD, 2**25):
         mallopt(TRIM_THRESHOLD, LARGEST)
         mallopt(TOP_PAD, SPARE)
+        # Else each thread's own heap fills up in time, which looks like a leak.
+        mallopt(ARENA_MAX, max(1, (os.cpu_count() or 1) // 8))
 
 
 def import_quietly(module: str) -> None:
