@@ -70,6 +70,11 @@ def settings_of(run: str | Path, data: Sequence[str] = ()) -> config.Config:
         raise config.ConfigError(f"--data: {error}") from None
 
 
+def folder_of(run: str | Path, out: str | Path | None) -> Path:
+    """Where result.json and strips/ go."""
+    return Path(out or Path(run) / "evaluation")
+
+
 def evaluate_run(
     run: str | Path,
     *,
@@ -100,7 +105,7 @@ def evaluate_run(
         ValueError: settings, data or snapshots that cannot be used; the message is one line.
     """
     run = Path(run)
-    out = Path(out or run / "evaluation")
+    out = folder_of(run, out)
     settings = settings_of(run, data)
     names = settings.class_names
     domain = datasets.open_domain(names, **settings.validation.model_dump())
@@ -255,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
     Console().print(table_of(result))
-    print(f"Written: {Path(options.out or Path(options.run) / 'evaluation') / 'result.json'}")
+    print(f"Written: {folder_of(options.run, options.out) / 'result.json'}")
     return 0
 
 

@@ -17,9 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from small_runs import ROOT, log_of, settings, tensors
+from small_runs import ROOT, draw_scenes, log_of, settings, tensors
 
-from ass_tf import checkpoint, streets
+from ass_tf import checkpoint
 
 TRAIN = {"steps": 150, "checkpoint_every": 10, "validate_every": 45, "log_every": 7}
 
@@ -76,8 +76,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         os.environ["XDG_CACHE_HOME"] = str(root / "cache")
-        streets.write_gta5(root / "gta5", 4, 0, (64, 128))
-        streets.write_cityscapes(root / "cityscapes", {"train": 4, "val": 2}, 1, (64, 128))
+        draw_scenes(root)
         file = root / "small.json"
         file.write_text(json.dumps({**settings(root), "optimiser": {"decay_steps": 400}, "train": TRAIN}))
         life, status = train(file, root / "undisturbed")

@@ -12,9 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from small_runs import ROOT, settings
-
-from ass_tf import streets
+from small_runs import ROOT, draw_scenes, settings
 
 EARLY, LATE, MOST = 100, 500, 1.02
 TRAIN = {"steps": LATE, "checkpoint_every": 50, "validate_every": 50, "log_every": 25}
@@ -24,8 +22,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         os.environ["XDG_CACHE_HOME"] = str(root / "cache")
-        streets.write_gta5(root / "gta5", 8, 0, (256, 512))
-        streets.write_cityscapes(root / "cityscapes", {"train": 8, "val": 4}, 1, (256, 512))
+        draw_scenes(root, (256, 512), 8)
         file = root / "small.json"
         file.write_text(json.dumps({**settings(root), "optimiser": {"decay_steps": 1000}, "train": TRAIN}))
         words = [sys.executable, "-m", "ass_tf.train", "--config", str(file), "--run", str(root / "run")]

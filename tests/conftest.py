@@ -10,8 +10,6 @@ import pytest
 import small_runs
 import tensorflow as tf
 
-from ass_tf import streets
-
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
@@ -32,10 +30,7 @@ def two_replicas():
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory):
-    root = tmp_path_factory.mktemp("scenes")
-    streets.write_gta5(root / "gta5", 4, 0, (64, 128))
-    streets.write_cityscapes(root / "cityscapes", {"train": 4, "val": 2}, 1, (64, 128))
-    return root
+    return small_runs.draw_scenes(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture(scope="session", autouse=True)

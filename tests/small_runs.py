@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from ass_tf import checkpoint
+from ass_tf import checkpoint, streets
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ("images_per_second", "waiting_share", "memory_mb")  # what differs between equal runs
@@ -20,6 +20,13 @@ LOSSES = {
     "csa_adversarial_loss",
     *(f"csa_discriminator_loss_{role}" for role in ("source", "labelled")),
 }
+
+
+def draw_scenes(root, size=(64, 128), count=4):
+    """Drawn data for `settings`: `count` game images, as many camera images, and half as many to validate on."""
+    streets.write_gta5(root / "gta5", count, 0, size)
+    streets.write_cityscapes(root / "cityscapes", {"train": count, "val": count // 2}, 1, size)
+    return root
 
 
 def settings(scenes, **changes):
