@@ -1,0 +1,170 @@
+"""Whether Keras, SavedModel and ONNX say the same of the same images, and what smaller numbers cost.
+
+Differences are of class probabilities; shares are of pixels whose label differs. Making the models is left to
+`conversion` and `precision`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import tensorflow as tf
+from PIL import Image
+
+from ass_tf import config, datasets, deeplab, files, metrics, pipeline, scoring
+
+LIMIT = 0.001  # share of pixels above which a conversion counts as failed
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    shape: tuple[int, int, int]  # images, height, width
+    difference: float  # largest of a class probability, of SavedModel or ONNX against Keras
+    saved_model: float  # share of pixels whose label is another than Keras'
+    onnx: float
+
+
+def unlabelled(settings: config.Config) -> files.Domain:
+    """All target images of a run.
+
+    Raises:
+        DataError: they are not here.
+    """
+    target = settings.target.model_dump()
+    return datasets.open_roles(settings.class_names, None, target, None, False, True)["unlabelled"]
+
+
+def pictures_for(settings: config.Config, count: int = 4) -> list[np.ndarray]:
+    """Images to compare on, uint8 (h, w, 3): the run's own, evenly spread, or smooth noise where they are not here."""
+    try:
+        return [files.read_image(pair.image) for pair in spread(unlabelled(settings).pairs, count)]
+    except files.DataError:
+        coarse = np.random.default_rng(0).integers(0, 256, (count, 12, 20, 3), dtype=np.uint8)
+        return [np.asarray(Image.fromarray(c).resize((640, 360), Image.Resampling.BICUBIC)) for c in coarse]
+
+
+def spread(items: Sequence[Any], count: int) -> Sequence[Any]:
+    """At most `count` of the items, evenly spread."""
+    return items[:: max(1, -(-len(items) // count))]
+
+
+def batch_of(images: Sequence[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:
+    """The first images, each again if there are too few, resized to uint8 (n, h, w, 3)."""
+    count, height, width = shape
+    pictures = [Image.fromarray(images[i % len(images)]) for i in range(count)]
+    return np.stack([np.asarray(p.resize((width, height), Image.Resampling.BICUBIC)) for p in pictures])
+
+
+def shapes_for(size: Sequence[int], fixed: Sequence[int | None]) -> list[tuple[int, int, int]]:
+    """Five shapes to compare at: the run's own size, several images, odd sides, larger, upright.
+
+    Args:
+        size: (h, w) that the run was judged on.
+        fixed: (n, h, w) of the model, None where it takes any.
+    """
+    h, w = size
+    shapes = [(1, h, w), (2, h // 2 + 1, w // 2), (1, h | 1, w - 1 | 1), (1, h * 5 // 4, w * 5 // 4), (3, w // 2, h // 2)]
+    return list(dict.fromkeys(tuple(known or wanted for known, wanted in zip(fixed, shape)) for shape in shapes))
+
+
+def session_of(model: onnx.ModelProto | str | Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def with_scores(model: onnx.ModelProto, upsampled: bool) -> onnx.ModelProto:
+    """A copy that also gives the logits, as its last output (n, c, h, w), before or after they are upsampled."""
+    (resize,) = [node for node in model.graph.node if node.op_type == "Resize"]
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    name = resize.output[0] if upsampled else resize.input[0]
+    exposed.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    return exposed
+
+
+def compare(
+    generator: Any, saved_model: Path, model: onnx.ModelProto, shapes: Sequence[tuple[int, int, int]], images: Sequence
+) -> list[Comparison]:
+    """Run all three on the same images.
+
+    Args:
+        generator: keras.Model, called as it is: what the other two are held against.
+        saved_model: folder of a SavedModel that gives probabilities.
+        model: the ONNX model.
+        shapes: (n, h, w) each.
+        images: uint8 (h, w, 3) each, resized to the shapes.
+
+    Returns:
+        comparisons: one for each shape.
+    """
+    served = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+    plain, exposed = session_of(model), session_of(with_scores(model, upsampled=True))
+    comparisons = []
+    for shape in shapes:
+        batch = batch_of(images, shape)
+        logits = generator(batch.astype(np.float32), training=False)[1]
+        scores = deeplab.upsample(logits, shape[1:])
+        labels, probs = tf.argmax(scores, -1).numpy(), tf.nn.softmax(scores).numpy()
+        theirs = {key: value.numpy() for key, value in served(image=tf.constant(batch)).items()}
+        found = plain.run(["labels"], {"image": batch})[0]
+        upsampled = np.moveaxis(exposed.run(None, {"image": batch})[-1], 1, -1)
+        differences = np.abs(theirs["probabilities"] - probs), np.abs(tf.nn.softmax(upsampled).numpy() - probs)
+        comparisons.append(
+            Comparison(
+                shape,
+                float(max(difference.max() for difference in differences)),
+                float(np.mean(theirs["labels"] != labels)),
+                float(np.mean(found != labels)),
+            )
+        )
+    return comparisons
+
+
+def agreeing(one: onnx.ModelProto, other: onnx.ModelProto, batches: Sequence[np.ndarray]) -> float:
+    """Share of the pixels of all batches to which two models give the same label."""
+    sessions = session_of(one), session_of(other)
+    same = total = 0
+    for batch in batches:
+        first, second = (session.run(["labels"], {"image": batch})[0] for session in sessions)
+        same, total = same + int((first == second).sum()), total + first.size
+    return same / total
+
+
+def miou(
+    model: onnx.ModelProto, domain: files.Domain, names: Sequence[str], progress: Callable[[int, int], Any] | None = None
+) -> float:
+    """mIoU in percent of a model that takes any size, on a labelled set, counted as `ass_tf.evaluate` does."""
+    session = session_of(with_scores(model, upsampled=False))
+
+    def forward(images: Any) -> np.ndarray:
+        batch = np.rint(np.asarray(images)).clip(0, 255).astype(np.uint8)
+        return np.moveaxis(session.run(None, {"image": batch})[-1], 1, -1)
+
+    confusion, _ = scoring.score(None, domain, len(names), forward=forward, progress=progress)
+    return metrics.summary(confusion, names)["miou"]
+
+
+def batches_of(domain: files.Domain, count: int) -> list[np.ndarray]:
+    """At most `count` images of a domain, evenly spread, each uint8 (1, h, w, 3) at the domain's size."""
+    bare = (dataclasses.replace(pair, label=None) for pair in spread(domain.pairs, count))
+    return [pipeline.read_pair(pair, domain)[0][None] for pair in bare]
+
+
+def batches_in(folder: Path, size: Sequence[int], count: int) -> list[np.ndarray]:
+    """At most `count` images of a folder, evenly spread, each uint8 (1, h, w, 3) of `size`.
+
+    Raises:
+        DataError: a file cannot be decoded, or there is none.
+    """
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in datasets.PHOTOGRAPHS and p.is_file())
+    if not found:
+        raise files.DataError(f"{folder}: --calibrate must name a folder with images. Received: one without.")
+    return [batch_of([files.read_image(path)], (1, *size)) for path in spread(found, count)]
