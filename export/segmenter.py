@@ -1,0 +1,128 @@
+"""An exported model under onnxruntime: what it says of itself, and label maps of batches and of tiles.
+
+Needs onnxruntime and NumPy only. Image files are left to `street_images`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+PROVIDERS = {
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+
+
+class ModelError(ValueError):
+    """The model cannot be used; the message is one line that names it."""
+
+
+def providers_for(wanted: str | None) -> list[str]:
+    """onnxruntime's names of the providers to try, the CPU last.
+
+    Args:
+        wanted: key of PROVIDERS, or None for the first of them that this onnxruntime has.
+
+    Raises:
+        ModelError: this onnxruntime does not have the wanted one.
+    """
+    offered = onnxruntime.get_available_providers()
+    if wanted and PROVIDERS[wanted] not in offered:
+        here = ", ".join(key for key, name in PROVIDERS.items() if name in offered)
+        raise ModelError(f"--provider {wanted}: this onnxruntime has only {here}.")
+    first = PROVIDERS[wanted] if wanted else next(name for name in PROVIDERS.values() if name in offered)
+    return list(dict.fromkeys([first, PROVIDERS["cpu"]]))
+
+
+class Segmenter:
+    """A model of `to_onnx.py` and its session.
+
+    Attributes:
+        names: the classes, in the order of their train ids.
+        palette: uint8 (256, 3), colour of each id; black where there is no class.
+        size: (h, w) of the images that the model was judged on.
+        fixed: (n, h, w) that the model takes, None where it takes any.
+        provider: what the session runs on.
+        seconds: time spent inside the session so far.
+    """
+
+    def __init__(self, file: str | Path, provider: str | None = None, threads: int | None = None) -> None:
+        """
+        Args:
+            file: the ONNX model.
+            provider: key of PROVIDERS, or None for the best that there is.
+            threads: of the CPU provider; None for one per core.
+
+        Raises:
+            ModelError: the file is no such model, or the provider is not there.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        options.log_severity_level = 3
+        providers = providers_for(provider)
+        if not Path(file).is_file():
+            raise ModelError(f"{file}: no such model.")
+        try:
+            self.session = onnxruntime.InferenceSession(str(file), options, providers=providers)
+        except Exception as error:  # onnxruntime raises many kinds
+            reason = " ".join(str(error).split())
+            raise ModelError(f"{file}: onnxruntime cannot load it: {reason}") from None
+        described = self.session.get_modelmeta().custom_metadata_map
+        try:
+            image = self.session.get_inputs()[0]
+            if (image.name, image.type) != ("image", "tensor(uint8)"):
+                raise KeyError("an input image of uint8")
+            self.names = tuple(json.loads(described["class_names"]))
+            self.palette = np.zeros((256, 3), np.uint8)
+            self.palette[json.loads(described["train_ids"])] = json.loads(described["colours"])
+            self.size = tuple(json.loads(described["size"]))
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise ModelError(f"{file}: no model of export/to_onnx.py; it lacks {error}.") from None
+        self.fixed = tuple(n if isinstance(n, int) else None for n in image.shape[:3])
+        self.provider = self.session.get_providers()[0]
+        self.seconds = 0.0
+
+    def labels(self, batch: np.ndarray) -> np.ndarray:
+        """Train ids, uint8 (n, h, w), of images uint8 (n, h, w, 3); of a model for N images, n may be smaller."""
+        count = len(batch)
+        if self.fixed[0] and self.fixed[0] != count:
+            batch = np.concatenate([batch, np.zeros((self.fixed[0] - count, *batch.shape[1:]), np.uint8)])
+        start = time.perf_counter()
+        (labels,) = self.session.run(["labels"], {"image": batch})
+        self.seconds += time.perf_counter() - start
+        return labels[:count]
+
+    def tiled(self, image: np.ndarray, tile: tuple[int, int], overlap: int) -> np.ndarray:
+        """Train ids, uint8 (h, w), of one image uint8 (h, w, 3), computed tile by tile.
+
+        Neighbours share `overlap` pixels, and each is believed up to the middle of what they share. A side shorter
+        than the tile's is filled up with the border's pixels, of which nothing is kept.
+        """
+        h, w = image.shape[:2]
+        missing = [(0, max(0, t - n)) for t, n in zip(tile, (h, w))]
+        padded = np.pad(image, [*missing, (0, 0)], "edge") if any(m[1] for m in missing) else image
+        labels = np.empty(padded.shape[:2], np.uint8)
+        for top, rows in _spans(padded.shape[0], tile[0], overlap):
+            for left, columns in _spans(padded.shape[1], tile[1], overlap):
+                part = padded[top : top + tile[0], left : left + tile[1]]
+                found = self.labels(np.ascontiguousarray(part)[None])[0]
+                kept = found[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+                labels[rows, columns] = kept
+        return labels[:h, :w]
+
+
+def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, slice]]:
+    """Starts of the tiles along one side, and the part of the side that each one decides."""
+    starts = [*range(0, max(length - tile, 0), tile - overlap), length - tile]
+    middles = [(second + first + tile) // 2 for first, second in zip(starts, starts[1:])]
+    for start, low, high in zip(starts, [0, *middles], [*middles, length]):
+        yield start, slice(low, high)

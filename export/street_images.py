@@ -1,0 +1,160 @@
+"""Image files for inference: found, named without clashes, and decoded to upright 8-bit RGB whatever their packing.
+
+Needs Pillow and NumPy only. Running a model on them is left to `segmenter`, writing results to `drawing`.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF")
+MAX_PIXELS = 100_000_000
+
+Image.MAX_IMAGE_PIXELS = None  # `decode` has a limit of its own, with a message of its own
+warnings.simplefilter("ignore")  # Pillow warns of oddities that do not matter here
+
+
+class Unreadable(ValueError):
+    """A file that cannot be used; the message is the reason, without the name."""
+
+
+def find(words: Sequence[str], out: Path) -> list[Path]:
+    """The files that the words of a command line name, each once, in order.
+
+    Args:
+        words: files, folders (searched at any depth for names with an image's suffix), and patterns with * or ?.
+        out: folder of the results, which is not searched.
+
+    Returns:
+        paths: a word that matches nothing stands for itself, so that it is named as missing later.
+    """
+    found: dict[str, Path] = {}
+    for word in words:
+        matches = [word] if os.path.lexists(word) else sorted(glob.glob(word, recursive=True)) or [word]
+        for match in matches:
+            for path in _walk(Path(match), out.resolve()) if os.path.isdir(match) else [Path(match)]:
+                found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def _walk(folder: Path, out: Path) -> Iterator[Path]:
+    """Files below a folder that have an image's suffix."""
+    for top, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if Path(top, name).resolve() != out)
+        yield from (Path(top, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES)
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each file's results: its stem, with as many of the folders above it as tell it from the others.
+
+    Files that differ in their suffix alone keep it. Names that differ in letter case alone count as the same, since
+    some file systems hold them so.
+    """
+    spelled = [os.path.realpath(path).split(os.sep) for path in paths]
+    stems = [[*parts[:-1], Path(parts[-1]).stem or parts[-1]] for parts in spelled]
+    whole = {tuple(parts).__repr__().casefold() for parts in stems}
+    keep_suffix = len(whole) < len(stems)
+    parts = [full if keep_suffix else bare for full, bare in zip(spelled, stems)]
+    depth = [1] * len(paths)
+    while True:
+        names = ["__".join(part[-n:]) for part, n in zip(parts, depth)]
+        users: dict[str, list[int]] = {}
+        for index, name in enumerate(names):
+            users.setdefault(name.casefold(), []).append(index)
+        clashing = [i for group in users.values() if len(group) > 1 for i in group if depth[i] < len(parts[i])]
+        if not clashing:
+            break
+        for index in clashing:
+            depth[index] += 1
+    for group in users.values():
+        for number, index in enumerate(group[1:], start=2):  # whole paths that differ in letter case alone
+            names[index] += f"__{number}"
+    return [_short(name) for name in names]
+
+
+def _short(name: str) -> str:
+    """A name that file systems take, with the ends of OUTPUTS behind it: at most 200 bytes."""
+    spelled = os.fsencode(name)
+    if len(spelled) <= 200:
+        return name
+    return spelled[:180].decode(errors="ignore") + f"~{zlib.crc32(spelled):08x}"
+
+
+def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """An upright RGB image of 8 bits a channel; of several frames or pages the first.
+
+    Args:
+        path: the file; what it holds counts, not its suffix.
+        max_pixels: a file that claims more is refused before it is unpacked.
+
+    Raises:
+        Unreadable: it is missing, no image, damaged, or too large.
+    """
+    try:
+        if path.is_dir():
+            raise Unreadable("is a folder.")
+        with Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise Unreadable(
+                    f"claims {width} x {height} pixels, more than --max-pixels {max_pixels} allows: a decompression bomb?"
+                )
+            image.load()
+            return _as_rgb(_upright(image))
+    except Unreadable:
+        raise
+    except FileNotFoundError:
+        raise Unreadable("no such file.") from None
+    except Image.UnidentifiedImageError:
+        raise Unreadable("is no JPEG, PNG, WebP, BMP or TIFF, or is damaged.") from None
+    except OSError as error:
+        raise Unreadable(f"{(error.strerror or str(error) or repr(error)).splitlines()[0]}.") from None
+    except Exception as error:  # a damaged file makes Pillow raise errors of many kinds
+        raise Unreadable(f"cannot be decoded: {(str(error) or repr(error)).splitlines()[0]}.") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image) or image
+    except Exception:  # damaged EXIF data say nothing
+        return image
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits keeps its high byte, transparency is dropped, everything else is Pillow's conversion."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise Unreadable("holds integers beyond 16 bits.")
+        image = Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))
+    elif image.mode == "F":
+        raise Unreadable("holds floating-point values, whose range is unknown.")
+    elif image.mode in ("RGBa", "La"):
+        image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def shrink(image: Image.Image, max_side: int, fixed: tuple[int | None, int | None]) -> np.ndarray:
+    """The picture as the model takes it.
+
+    Args:
+        image: RGB.
+        max_side: longer sides are brought down to this; 0 leaves every size.
+        fixed: (h, w) of a model that takes one size only; its entries are None otherwise.
+
+    Returns:
+        uint8 (h, w, 3).
+    """
+    width, height = image.size
+    scale = min(1.0, max_side / max(width, height)) if max_side else 1.0
+    size = (fixed[1] or max(1, round(width * scale)), fixed[0] or max(1, round(height * scale)))
+    return np.asarray(image if size == image.size else image.resize(size, Image.Resampling.BICUBIC))
