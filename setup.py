@@ -20,11 +20,14 @@ setup(
     install_requires=[
         "keras",
         "numpy",
+        "onnx>=1.16",
+        "onnxruntime>=1.17",
         "pillow>=10.1",
         "pydantic>=2.7",
         "rich>=13",
         "tensorboard",
         "tensorflow>=2.15",
+        "tf2onnx>=1.16",
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.15"],

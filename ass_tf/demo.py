@@ -1,9 +1,10 @@
-"""The whole method in minutes on drawn streets: the oracle and GA+CSA from the same few labels, both scored.
+"""The whole method in minutes on drawn streets: the oracle and GA+CSA from the same few labels, scored and exported.
 
-    python -m ass_tf.demo [--seed 0] [--out runs/demo]
+    python -m ass_tf.demo [--seed 0] [--out runs/demo] [--images DIR]
 
-Draws the data in GTA5's and Cityscapes' layouts, trains by configs/demo.json through the ordinary command line, and
-puts the two results side by side in numbers and in a picture.
+Draws the data in GTA5's and Cityscapes' layouts, trains by configs/demo.json through the ordinary command line, puts
+the two results side by side in numbers and in a picture, exports GA+CSA to ONNX, and runs that on street images it has not
+seen: drawn ones, or a folder of the user's.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ass_tf import config, labels, process, streets, terminal
+from ass_tf import config, labels, process, streets, terminal, trained
 
-SETTINGS = Path(__file__).parent.parent / "configs" / "demo.json"
+ROOT = Path(__file__).parent.parent
+SETTINGS = ROOT / "configs" / "demo.json"
 METHODS = {"oracle": "oracle (labelled camera images only)", "csa": "GA+CSA (and game images, and unlabelled ones)"}
 DRAWN = (192, 384)  # pixels; the settings resize
 
@@ -55,16 +57,30 @@ def run_to_end(command: Sequence[str]) -> int:
             signal.signal(signal.SIGTERM, before)
 
 
+def deploy(run: Path, images: Path | None, out: Path, seed: int) -> int:
+    """Export a run, compare ONNX with Keras, and segment new images with what was exported; returns the exit status."""
+    model = run / "export" / "model.onnx"
+    print("\nexport, compared with Keras", flush=True)
+    status = run_to_end([sys.executable, str(ROOT / "export/to_onnx.py"), "--run", str(run), "--out", str(model)])
+    if status:
+        return status
+    if images is None:
+        streets.write_cityscapes(out / "data/new", {"test": 6}, seed + 1000, DRAWN)
+        images = out / "data/new/leftImg8bit"
+    print(f"\nthe ONNX model on {images}", flush=True)
+    words = [str(ROOT / "export/infer_onnx.py"), str(model), str(images), "--out", str(out / "new")]
+    return run_to_end([sys.executable, *words])
+
+
 def compare(runs: dict[str, Path], settings: config.Config, out: Path, count: int = 4) -> None:
     """A picture of a few unseen scenes: image, truth, and both predictions."""
-    from ass_tf import checkpoint, datasets, deeplab, scoring, visualise
+    from ass_tf import datasets, scoring, visualise
 
     names = settings.class_names
     domain = datasets.open_domain(names, **settings.validation.model_dump())
     palette, predictions = labels.colours(names), {}
     for method, run in runs.items():
-        generator = deeplab.build_generator(len(names), **settings.model.model_dump())
-        checkpoint.restore_generator(run, generator)
+        _, generator, _ = trained.load(run)
         _, predictions[method] = scoring.score(generator, domain, len(names), keep=count)
     rows = []
     for index, (name, image, truth, _) in enumerate(predictions["oracle"]):
@@ -79,9 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.demo", description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="of the scenes, the labelled subset and the training")
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of data, runs and results")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="street images for the exported model, yours say")
     options = parser.parse_args(arguments)
     start, out = time.perf_counter(), options.out / f"seed-{options.seed}"
     try:
+        if options.images and not options.images.exists():
+            raise ValueError(f"{options.images}: --images must be a folder or a file. Received: none.")
         draw(out / "data", options.seed)
         runs = {method: out / method for method in METHODS}
         for method, run in runs.items():
@@ -93,15 +112,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return status
         process.start_tensorflow()
         compare(runs, config.load(SETTINGS, overrides("csa", out / "data", options.seed)), out / "comparison.png")
+        results = {m: json.loads((run / "result.json").read_text())["last"]["miou"] for m, run in runs.items()}
+        print("\nmIoU on 60 unseen camera scenes, last snapshot")
+        for method, score in results.items():
+            print(f"  {METHODS[method]:<48}{score:6.2f}")
+        print(f"  {'difference':<48}{results['csa'] - results['oracle']:+6.2f}")
+        status = deploy(runs["csa"], options.images, out, options.seed)
     except (ValueError, OSError) as error:
         return terminal.complain(error, 1)
-    results = {m: json.loads((run / "result.json").read_text())["last"]["miou"] for m, run in runs.items()}
-    print("\nmIoU on 60 unseen camera scenes, last snapshot")
-    for method, score in results.items():
-        print(f"  {METHODS[method]:<48}{score:6.2f}")
-    print(f"  {'difference':<48}{results['csa'] - results['oracle']:+6.2f}")
-    print(f"look at {out / 'comparison.png'} ({(time.perf_counter() - start) / 60:.1f} minutes)")
-    return 0
+    minutes = (time.perf_counter() - start) / 60
+    print(f"\nlook at {out / 'comparison.png'} and at the overlays in {out / 'new'} ({minutes:.1f} minutes)")
+    return status
 
 
 if __name__ == "__main__":

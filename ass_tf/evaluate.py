@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 import ass_tf
-from ass_tf import config, datasets, labels, process, terminal
+from ass_tf import config, datasets, labels, process, terminal, trained
 
 SNAPSHOTS = ("last", "best")
 SHEET_HEIGHT = 192  # pixels of one panel on the contact sheet
@@ -41,7 +41,7 @@ def settings_of(run: str | Path, data: Sequence[str] = ()) -> config.Config:
     Raises:
         ConfigError: the run has no readable settings, `data` is wrong, or there is no set to score on.
     """
-    settings = config.load(Path(run) / "config.json")
+    settings = trained.settings_of(run)
     if not data:
         if settings.validation is None:
             raise config.ConfigError(f"{run} has no validation set: name one by --data KEY=VALUE ... or --data FILE.")
@@ -115,10 +115,9 @@ def evaluate_run(
     import numpy as np
     import tensorflow as tf
 
-    from ass_tf import checkpoint, deeplab, metrics, scoring
+    from ass_tf import checkpoint, metrics, scoring
 
-    model = {**settings.model.model_dump(), "weights": None}  # the snapshot brings them all
-    generator = deeplab.build_generator(len(names), **model)
+    generator = trained.build(settings)
     forward = scoring.build_forward(generator)
     members = {"data": [names[i] for i in np.unique(domain.table) if i < len(names)]}
     result = _facts(run)

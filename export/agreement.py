@@ -69,7 +69,13 @@ def shapes_for(size: Sequence[int], fixed: Sequence[int | None]) -> list[tuple[i
         fixed: (n, h, w) of the model, None where it takes any.
     """
     h, w = size
-    shapes = [(1, h, w), (2, h // 2 + 1, w // 2), (1, h | 1, w - 1 | 1), (1, h * 5 // 4, w * 5 // 4), (3, w // 2, h // 2)]
+    shapes = [
+        (1, h, w),
+        (2, h // 2 + 1, w // 2),
+        (1, h | 1, w - 1 | 1),
+        (1, h * 5 // 4, w * 5 // 4),
+        (3, w // 2, h // 2),
+    ]
     return list(dict.fromkeys(tuple(known or wanted for known, wanted in zip(fixed, shape)) for shape in shapes))
 
 
@@ -139,7 +145,10 @@ def agreeing(one: onnx.ModelProto, other: onnx.ModelProto, batches: Sequence[np.
 
 
 def miou(
-    model: onnx.ModelProto, domain: files.Domain, names: Sequence[str], progress: Callable[[int, int], Any] | None = None
+    model: onnx.ModelProto,
+    domain: files.Domain,
+    names: Sequence[str],
+    progress: Callable[[int, int], Any] | None = None,
 ) -> float:
     """mIoU in percent of a model that takes any size, on a labelled set, counted as `ass_tf.evaluate` does."""
     session = session_of(with_scores(model, upsampled=False))

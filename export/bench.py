@@ -2,8 +2,9 @@
 
     python export/bench.py MODEL... --size HxW [--threads N ...] [--batch N] [--rounds N] [--xla]
 
-MODEL is an ONNX file, a SavedModel, or a run's folder (Keras itself, as a graph function). Each round runs every model once,
-so that a machine's moods meet them all; the ratio is to the first line. Memory is the process's peak, libraries included.
+MODEL is an ONNX file, a SavedModel, or a run's folder (Keras itself, as a graph function). Each round runs every model
+once, so that a machine's moods meet them all; the ratio is to the first line. Memory is the process's peak, libraries
+included.
 """
 
 from __future__ import annotations
@@ -93,7 +94,17 @@ def measure(cases: Sequence[tuple[Path, int, bool]], size: str, batch: int, roun
     workers, results = [], [[] for _ in cases]
     try:
         for model, threads, xla in cases:
-            words = [model, "--size", size, "--threads", threads, "--batch", batch, "--work", *(["--xla"] if xla else [])]
+            words = [
+                model,
+                "--size",
+                size,
+                "--threads",
+                threads,
+                "--batch",
+                batch,
+                "--work",
+                *(["--xla"] if xla else []),
+            ]
             command = [sys.executable, __file__, *map(str, words)]
             paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -57,7 +57,7 @@ def _quiet():
 
 
 def fold(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph after onnxruntime's basic optimisations: standard operators, batch norm and padding inside the Convs."""
+    """The graph after onnxruntime's basic optimisations: standard operators, batch norm and padding in the Convs."""
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -80,7 +80,7 @@ def convert(served: serving.Serving, *, opset: int = 17) -> onnx.ModelProto:
         opset: version of ONNX' operators, one of OPSETS.
 
     Returns:
-        model: image uint8 (n, h, w, 3) -> labels uint8 (n, h, w) and, if it is served, probabilities float32 (n, h, w, c).
+        model: image uint8 (n, h, w, 3) -> labels uint8 (n, h, w) and, if served, probabilities float32 (n, h, w, c).
 
     Raises:
         ValueError: tf2onnx cannot convert it.
@@ -95,7 +95,9 @@ def convert(served: serving.Serving, *, opset: int = 17) -> onnx.ModelProto:
             )
     except Exception as error:  # of many kinds
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ValueError(f"tf2onnx {tf2onnx.__version__} with onnx {onnx.__version__} cannot convert: {reason}") from None
+        raise ValueError(
+            f"tf2onnx {tf2onnx.__version__} with onnx {onnx.__version__} cannot convert: {reason}"
+        ) from None
     model = fold(model)
     shape = function.input_signature[0].shape
     for value in [*model.graph.input, *model.graph.output]:

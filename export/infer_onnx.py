@@ -2,9 +2,9 @@
 
     python export/infer_onnx.py MODEL IMAGES... --out DIR
 
-IMAGES are files, folders and patterns. Needs numpy, pillow and onnxruntime, nothing else: copy this file, street_images.py,
-segmenter.py and drawing.py beside the model. While the model works on one batch, the next ones are decoded and the last
-ones written.
+IMAGES are files, folders and patterns. Needs numpy, pillow and onnxruntime, nothing else: copy this file,
+street_images.py, segmenter.py and drawing.py beside the model. While the model works on one batch, the next ones are
+decoded and the last ones written.
 """
 
 from __future__ import annotations
@@ -251,7 +251,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = 130
     wall = time.perf_counter() - started
     write_summary(options.out / "summary.csv", photographs, model.names)
-    done, skipped = (sum(1 for p in photographs if test(p)) for test in (lambda p: p.shares is not None, lambda p: p.error))
+    done, skipped = (
+        sum(1 for p in photographs if test(p)) for test in (lambda p: p.shares is not None, lambda p: p.error)
+    )
     print(f"{done} images in {options.out}" + (f", {skipped} skipped" if skipped else ""))
     print(
         f"{wall:.2f} s, of which the session ran {model.seconds:.2f} s: ratio {wall / max(model.seconds, 1e-9):.2f} "

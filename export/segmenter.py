@@ -5,6 +5,7 @@ Needs onnxruntime and NumPy only. Image files are left to `street_images`.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -123,6 +124,6 @@ class Segmenter:
 def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, slice]]:
     """Starts of the tiles along one side, and the part of the side that each one decides."""
     starts = [*range(0, max(length - tile, 0), tile - overlap), length - tile]
-    middles = [(second + first + tile) // 2 for first, second in zip(starts, starts[1:])]
+    middles = [(second + first + tile) // 2 for first, second in itertools.pairwise(starts)]
     for start, low, high in zip(starts, [0, *middles], [*middles, length]):
         yield start, slice(low, high)

@@ -5,6 +5,7 @@ Needs Pillow and NumPy only. Running a model on them is left to `segmenter`, wri
 
 from __future__ import annotations
 
+import collections
 import glob
 import os
 import warnings
@@ -16,9 +17,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF")
 MAX_PIXELS = 100_000_000
 
+Image.init()  # before there are threads
 Image.MAX_IMAGE_PIXELS = None  # `decode` has a limit of its own, with a message of its own
 warnings.simplefilter("ignore")  # Pillow warns of oddities that do not matter here
 
@@ -60,10 +62,9 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     some file systems hold them so.
     """
     spelled = [os.path.realpath(path).split(os.sep) for path in paths]
-    stems = [[*parts[:-1], Path(parts[-1]).stem or parts[-1]] for parts in spelled]
-    whole = {tuple(parts).__repr__().casefold() for parts in stems}
-    keep_suffix = len(whole) < len(stems)
-    parts = [full if keep_suffix else bare for full, bare in zip(spelled, stems)]
+    stems = [[*parts[:-1], Path(parts[-1]).stem] for parts in spelled]
+    twins = collections.Counter(str(parts).casefold() for parts in stems)
+    parts = [full if twins[str(bare).casefold()] > 1 else bare for full, bare in zip(spelled, stems)]
     depth = [1] * len(paths)
     while True:
         names = ["__".join(part[-n:]) for part, n in zip(parts, depth)]
@@ -106,7 +107,7 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
             width, height = image.size
             if width * height > max_pixels:
                 raise Unreadable(
-                    f"claims {width} x {height} pixels, more than --max-pixels {max_pixels} allows: a decompression bomb?"
+                    f"claims {width} x {height} pixels, more than --max-pixels {max_pixels} allows: a bomb?"
                 )
             image.load()
             return _as_rgb(_upright(image))

@@ -2,8 +2,8 @@
 
     python export/to_onnx.py [--run DIR] [--out FILE] [--size HxW] [--precision float32|float16|int8] [--probabilities]
 
-image: uint8 (n, h, w, 3), RGB -> labels: uint8 (n, h, w), train ids; with --probabilities also float32 (n, h, w, c). The
-file carries class names, colours and settings (`ass_tf.trained.description`). `infer_onnx.py` runs it on images.
+image: uint8 (n, h, w, 3), RGB -> labels: uint8 (n, h, w), train ids; with --probabilities also float32 (n, h, w, c).
+The file carries class names, colours and settings (`ass_tf.trained.description`). `infer_onnx.py` runs it on images.
 """
 
 from __future__ import annotations
@@ -148,7 +148,9 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python export/to_onnx.py", description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--run", type=Path, metavar="DIR", help="folder that ass_tf.train wrote (default: the newest finished in runs/)")
+    add(
+        "--run", type=Path, metavar="DIR", help="folder that ass_tf.train wrote (default: the newest finished in runs/)"
+    )
     add("--out", type=Path, metavar="FILE", help="default: RUN/export/model.onnx, or model_int8.onnx and so on")
     add("--snapshot", choices=["last", "best"], default="last", help="default: last")
     add("--size", type=_size, metavar="HxW", help="take images of this size only (default: any)")

@@ -13,11 +13,12 @@ PACKAGE = ROOT / "ass_tf"
 LAYERS = (
     {"terminal", "process", "config", "labels", "files"},
     {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics"},
-    {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal"},
-    {"train", "evaluate"},
+    {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal", "serving"},
+    {"train", "evaluate", "trained"},
     {"demo", "sweep", "report"},
 )
 FILES = sorted(PACKAGE.glob("*.py"))
+EXPORT = sorted((ROOT / "export").glob("*.py"))
 MODULES = [file.stem for file in FILES if file.stem != "__init__"]
 LONGEST = 330  # lines
 
@@ -138,9 +139,18 @@ def test_no_file_is_a_drawer_for_all_things():
     assert [m for m in MODULES if m in ("utils", "common", "helpers", "misc") or m.startswith("base")] == []
 
 
-def test_what_leaves_the_laboratory_for_inference_imports_nothing_of_ours():
-    file = ROOT / "export" / "infer_onnx.py"
-    if not file.exists():
-        pytest.skip("export/infer_onnx.py is not there")
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    assert ours(tree) | frameworks(tree) == set()
+@pytest.mark.parametrize("name", ["infer_onnx", "street_images", "segmenter", "drawing"])
+def test_what_leaves_the_laboratory_for_inference_imports_nothing_of_ours(name):
+    tree = ast.parse((ROOT / "export" / f"{name}.py").read_text(encoding="utf-8"))
+    libraries = {module.split(".")[0] for module in imported(tree)} - set(sys.stdlib_module_names)
+    assert libraries <= {"numpy", "PIL", "onnxruntime", "street_images", "segmenter", "drawing"}
+
+
+@pytest.mark.parametrize("file", EXPORT, ids=lambda file: file.stem)
+def test_commands_of_export_hold_to_the_same_rules(file):
+    text = file.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert len(text.splitlines()) <= LONGEST
+    assert ast.get_docstring(tree)
+    assert [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)] == []
+    assert ours(tree) & {"train", "evaluate", "demo"} == set()
