@@ -105,10 +105,11 @@ class Segmenter:
     def tiled(self, image: np.ndarray, tile: tuple[int, int], overlap: int) -> np.ndarray:
         """Train ids, uint8 (h, w), of one image uint8 (h, w, 3), computed tile by tile.
 
-        Neighbours share `overlap` pixels, and each is believed up to the middle of what they share. A side shorter
-        than the tile's is filled up with the border's pixels, of which nothing is kept.
+        Neighbours share `overlap` pixels, and each is believed up to the middle of what they share. A picture smaller
+        than a tile is one tile, filled up with its border's pixels if the model takes one size only.
         """
         h, w = image.shape[:2]
+        tile = tuple(known or min(t, n) for known, t, n in zip(self.fixed[1:], tile, (h, w)))
         missing = [(0, max(0, t - n)) for t, n in zip(tile, (h, w))]
         padded = np.pad(image, [*missing, (0, 0)], "edge") if any(m[1] for m in missing) else image
         labels = np.empty(padded.shape[:2], np.uint8)
@@ -123,7 +124,7 @@ class Segmenter:
 
 def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, slice]]:
     """Starts of the tiles along one side, and the part of the side that each one decides."""
-    starts = [*range(0, max(length - tile, 0), tile - overlap), length - tile]
+    starts = [*range(0, length - tile, max(tile - overlap, 1)), length - tile]
     middles = [(second + first + tile) // 2 for first, second in itertools.pairwise(starts)]
     for start, low, high in zip(starts, [0, *middles], [*middles, length]):
         yield start, slice(low, high)

@@ -5,10 +5,14 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import json
+import sys
 
 import pytest
 import small_runs
 import tensorflow as tf
+
+sys.path.insert(0, str(small_runs.ROOT / "export"))  # where its commands find each other
+import exports
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -53,3 +57,19 @@ def cache(tmp_path, monkeypatch):
     """What is remembered of checked files stays out of the user's folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "ass_tf" / "checked.json"
+
+
+@pytest.fixture(scope="session")
+def finished(scenes, tmp_path_factory):
+    """A finished run; tests may add to its export folder, nothing else."""
+    return exports.finished_run(tmp_path_factory.mktemp("finished") / "runs" / "one", scenes)
+
+
+@pytest.fixture(scope="session")
+def model(finished):
+    """The run as an ONNX file."""
+    import to_onnx
+
+    file = finished / "export" / "model.onnx"
+    assert to_onnx.main(["--run", str(finished)]) == 0
+    return file

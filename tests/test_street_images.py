@@ -1,0 +1,107 @@
+import numpy as np
+import odd_files
+import pytest
+import street_images
+from PIL import Image
+
+PICTURE = Image.fromarray(odd_files.photograph((24, 40), 0))
+
+
+@pytest.fixture
+def decoded(tmp_path):
+    def decode(content, **options):
+        file = tmp_path / "file"
+        file.write_bytes(content)
+        return street_images.decode(file, **options)
+
+    return decode
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
+def test_lossless_files_come_out_as_they_are(decoded, form):
+    np.testing.assert_array_equal(decoded(odd_files.encoded(PICTURE, form)), PICTURE)
+
+
+def test_webp_comes_out_as_it_is(decoded):
+    np.testing.assert_array_equal(decoded(odd_files.encoded(PICTURE, "WEBP", lossless=True)), PICTURE)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
+def test_every_mode_becomes_rgb(decoded, mode):
+    image = PICTURE.convert(mode)
+    found = decoded(odd_files.encoded(image, "TIFF"))
+    assert found.mode == "RGB"
+    np.testing.assert_array_equal(found, image.convert("RGB"))
+
+
+def test_grey_of_16_bits_keeps_its_high_byte(decoded):
+    values = np.array([[0, 255, 256, 32768, 65535]], np.uint16)
+    for form in ("PNG", "TIFF"):
+        found = decoded(odd_files.encoded(Image.fromarray(values), form))
+        assert np.asarray(found)[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+
+
+def test_colour_of_16_bits_keeps_its_high_byte(decoded):
+    content = odd_files.png_16bit((3, 4), 0)
+    values = np.random.default_rng(0).integers(0, 65536, (3, 4, 3))
+    np.testing.assert_array_equal(decoded(content), values >> 8)
+
+
+@pytest.mark.parametrize(("orientation", "turn"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_pictures_are_turned_upright(decoded, orientation, turn):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = decoded(odd_files.encoded(PICTURE, "PNG", exif=exif))
+    np.testing.assert_array_equal(found, np.rot90(np.asarray(PICTURE), turn))
+
+
+def test_first_frame_is_taken(decoded):
+    frames = [Image.fromarray(odd_files.photograph((8, 9), i)) for i in range(2)]
+    content = odd_files.encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(decoded(content), frames[0])
+
+
+def test_large_claims_are_refused_before_they_are_unpacked(decoded):
+    with pytest.raises(
+        street_images.Unreadable, match=r"claims 60000 x 60000 pixels, more than --max-pixels 100000000"
+    ):
+        decoded(odd_files.png_of(60000, 60000))
+    with pytest.raises(street_images.Unreadable, match="more than --max-pixels 959"):
+        decoded(odd_files.encoded(PICTURE, "PNG"), max_pixels=959)
+    assert decoded(odd_files.encoded(PICTURE, "PNG"), max_pixels=960).size == (40, 24)
+
+
+def test_files_folders_and_patterns_are_found_once_each(tmp_path):
+    for name in ("a.jpg", "b.PNG", "sub/c.tiff", "sub/d.txt", "e[1].bmp", "out/a_overlay.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    words = [
+        str(tmp_path / "*.jpg"),
+        str(tmp_path),
+        str(tmp_path / "e[1].bmp"),
+        "missing.png",
+        str(tmp_path / "sub/d.txt"),
+    ]
+    found = [path.name for path in street_images.find(words, tmp_path / "out")]
+    assert found == ["a.jpg", "b.PNG", "e[1].bmp", "c.tiff", "missing.png", "d.txt"]
+
+
+def test_names_tell_equal_names_apart(tmp_path):
+    paths = [tmp_path / name for name in ("x/1/a.jpg", "x/2/a.jpg", "y/2/a.jpg", "b.jpg", "b.png", "c.jpg", "C/C.jpg")]
+    names = street_images.output_names(paths)
+    assert names == ["1__a", "x__2__a", "y__2__a", "b.jpg", "b.png", f"{tmp_path.name}__c", "C__C"]
+
+
+def test_every_name_is_its_own_and_short_enough(tmp_path):
+    paths = [tmp_path / part / ("ü" * 120 + end) for part in "ab" for end in (".jpg", ".png", "é.jpg")]
+    names = street_images.output_names(paths)
+    assert len({name.casefold() for name in names}) == len(paths)
+    assert max(len(f".{name}_overlay.jpg.12345678".encode()) for name in names) < 256
+
+
+def test_pictures_are_shrunk_and_never_enlarged():
+    assert street_images.shrink(PICTURE, 20, (None, None)).shape == (12, 20, 3)
+    assert street_images.shrink(PICTURE, 80, (None, None)).shape == (24, 40, 3)
+    assert street_images.shrink(PICTURE, 0, (None, None)).shape == (24, 40, 3)
+    assert street_images.shrink(PICTURE, 20, (16, 64)).shape == (16, 64, 3)
+    assert street_images.shrink(Image.new("RGB", (1000, 1)), 10, (None, None)).shape == (1, 10, 3)
