@@ -3,8 +3,8 @@
     python -m ass_tf.demo [--seed 0] [--out runs/demo] [--images DIR]
 
 Draws the data in GTA5's and Cityscapes' layouts, trains by configs/demo.json through the ordinary command line, puts
-the two results side by side in numbers and in a picture, exports GA+CSA to ONNX, and runs that on street images it has not
-seen: drawn ones, or a folder of the user's.
+the two results side by side in numbers and in a picture, exports GA+CSA to ONNX, and runs that on new street images:
+drawn ones, or a folder of the user's.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ def save(serving, folder, files=None):
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".part-{os.getpid()}"
+    unfinished = folder / ".part"
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a kill
     try:
         tf.saved_model.save(serving, str(unfinished), signatures={"serving_default": serving.serve})
         for name, text in (files or {}).items():

@@ -7,7 +7,7 @@ Differences are of class probabilities; shares are of pixels whose label differs
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import onnxruntime
 import tensorflow as tf
 from PIL import Image
 
-from ass_tf import config, datasets, deeplab, files, metrics, pipeline, scoring
+from ass_tf import config, datasets, deeplab, files, metrics, scoring
 
 LIMIT = 0.001  # share of pixels above which a conversion counts as failed
 
@@ -28,6 +28,10 @@ class Comparison:
     difference: float  # largest of a class probability, of SavedModel or ONNX against Keras
     saved_model: float  # share of pixels whose label is another than Keras'
     onnx: float
+
+    @property
+    def worst(self) -> float:
+        return max(self.saved_model, self.onnx)
 
 
 def unlabelled(settings: config.Config) -> files.Domain:
@@ -113,6 +117,7 @@ def compare(
     """
     served = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
     plain, exposed = session_of(model), session_of(with_scores(model, upsampled=True))
+    outputs = [output.name for output in plain.get_outputs()]
     comparisons = []
     for shape in shapes:
         batch = batch_of(images, shape)
@@ -120,60 +125,62 @@ def compare(
         scores = deeplab.upsample(logits, shape[1:])
         labels, probs = tf.argmax(scores, -1).numpy(), tf.nn.softmax(scores).numpy()
         theirs = {key: value.numpy() for key, value in served(image=tf.constant(batch)).items()}
-        found = plain.run(["labels"], {"image": batch})[0]
+        found = dict(zip(outputs, plain.run(outputs, {"image": batch})))
         upsampled = np.moveaxis(exposed.run(None, {"image": batch})[-1], 1, -1)
-        differences = np.abs(theirs["probabilities"] - probs), np.abs(tf.nn.softmax(upsampled).numpy() - probs)
+        given = [theirs["probabilities"], tf.nn.softmax(upsampled).numpy()]
+        given += [found["probabilities"]] if "probabilities" in found else []
         comparisons.append(
             Comparison(
                 shape,
-                float(max(difference.max() for difference in differences)),
+                float(max(np.abs(other - probs).max() for other in given)),
                 float(np.mean(theirs["labels"] != labels)),
-                float(np.mean(found != labels)),
+                float(np.mean(found["labels"] != labels)),
             )
         )
     return comparisons
 
 
-def agreeing(one: onnx.ModelProto, other: onnx.ModelProto, batches: Sequence[np.ndarray]) -> float:
-    """Share of the pixels of all batches to which two models give the same label."""
+def filled(session: onnxruntime.InferenceSession, image: np.ndarray) -> np.ndarray:
+    """One image uint8 (1, h, w, 3), as often as a model of fixed batch takes it."""
+    count = session.get_inputs()[0].shape[0]
+    return np.repeat(image, count, 0) if isinstance(count, int) else image
+
+
+def agreeing(one: onnx.ModelProto, other: onnx.ModelProto, images: Iterable[np.ndarray]) -> float:
+    """Share of the pixels of all images, uint8 (1, h, w, 3), to which two models give the same label."""
     sessions = session_of(one), session_of(other)
     same = total = 0
-    for batch in batches:
-        first, second = (session.run(["labels"], {"image": batch})[0] for session in sessions)
+    for image in images:
+        batch = filled(sessions[0], image)
+        first, second = (session.run(["labels"], {"image": batch})[0][:1] for session in sessions)
         same, total = same + int((first == second).sum()), total + first.size
     return same / total
 
 
-def miou(
-    model: onnx.ModelProto,
-    domain: files.Domain,
-    names: Sequence[str],
-    progress: Callable[[int, int], Any] | None = None,
-) -> float:
-    """mIoU in percent of a model that takes any size, on a labelled set, counted as `ass_tf.evaluate` does."""
+def miou(model: onnx.ModelProto, domain: files.Domain, names: Sequence[str]) -> float:
+    """mIoU in percent of a model that takes the domain's size, counted as `ass_tf.evaluate` does."""
     session = session_of(with_scores(model, upsampled=False))
 
     def forward(images: Any) -> np.ndarray:
-        batch = np.rint(np.asarray(images)).clip(0, 255).astype(np.uint8)
-        return np.moveaxis(session.run(None, {"image": batch})[-1], 1, -1)
+        image = np.rint(np.asarray(images)).clip(0, 255).astype(np.uint8)
+        return np.moveaxis(session.run(None, {"image": filled(session, image)})[-1][:1], 1, -1)
 
-    confusion, _ = scoring.score(None, domain, len(names), forward=forward, progress=progress)
+    confusion, _ = scoring.score(None, domain, len(names), forward=forward)
     return metrics.summary(confusion, names)["miou"]
 
 
-def batches_of(domain: files.Domain, count: int) -> list[np.ndarray]:
-    """At most `count` images of a domain, evenly spread, each uint8 (1, h, w, 3) at the domain's size."""
-    bare = (dataclasses.replace(pair, label=None) for pair in spread(domain.pairs, count))
-    return [pipeline.read_pair(pair, domain)[0][None] for pair in bare]
+def resized(paths: Iterable[Path], size: Sequence[int]) -> Iterator[np.ndarray]:
+    """Image files, one after the other, as uint8 (1, h, w, 3) of `size`."""
+    return (batch_of([files.read_image(path)], (1, *size)) for path in paths)
 
 
-def batches_in(folder: Path, size: Sequence[int], count: int) -> list[np.ndarray]:
-    """At most `count` images of a folder, evenly spread, each uint8 (1, h, w, 3) of `size`.
+def image_files(folder: Path) -> list[Path]:
+    """A folder's images, at any depth, sorted.
 
     Raises:
-        DataError: a file cannot be decoded, or there is none.
+        DataError: there is none.
     """
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in datasets.PHOTOGRAPHS and p.is_file())
     if not found:
         raise files.DataError(f"{folder}: --calibrate must name a folder with images. Received: one without.")
-    return [batch_of([files.read_image(path)], (1, *size)) for path in spread(found, count)]
+    return found

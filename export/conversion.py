@@ -19,8 +19,6 @@ import onnxruntime
 if TYPE_CHECKING:
     from ass_tf import serving
 
-OPSETS = range(14, 19)  # what tf2onnx 1.17 is tested with
-
 
 def whole_dilations(graph: Any, _: Any) -> Any:
     """A rewriter for tf2onnx: convolutions between SpaceToBatchND and BatchToSpaceND become dilated ones.
@@ -72,12 +70,23 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
     return folded
 
 
+def explicit_pads(model: onnx.ModelProto) -> None:
+    """Writes the padding of "same" convolutions in numbers; ours have stride 1 and odd kernels."""
+    for node in [node for node in model.graph.node if node.op_type == "Conv"]:
+        settings = {attribute.name: attribute for attribute in node.attribute}
+        if "auto_pad" in settings and settings["auto_pad"].s == b"SAME_UPPER":
+            dilations = list(settings["dilations"].ints) if "dilations" in settings else [1, 1]
+            pads = [dilation * (n // 2) for dilation, n in zip(dilations, settings["kernel_shape"].ints)]
+            node.attribute.remove(settings["auto_pad"])
+            node.attribute.append(onnx.helper.make_attribute("pads", pads * 2))
+
+
 def convert(served: serving.Serving, *, opset: int = 17) -> onnx.ModelProto:
     """The graph of what is served, with its inputs and outputs under the same names.
 
     Args:
         served: what to convert; its sizes become the graph's, unknown ones are named n, h and w.
-        opset: version of ONNX' operators, one of OPSETS.
+        opset: version of ONNX' operators; tf2onnx 1.17 is tested with 14 to 18.
 
     Returns:
         model: image uint8 (n, h, w, 3) -> labels uint8 (n, h, w) and, if served, probabilities float32 (n, h, w, c).
@@ -93,12 +102,12 @@ def convert(served: serving.Serving, *, opset: int = 17) -> onnx.ModelProto:
             model, _ = tf2onnx.convert.from_function(
                 function, function.input_signature, opset=opset, custom_rewriter=[whole_dilations]
             )
+        model = fold(model)
+        explicit_pads(model)
     except Exception as error:  # of many kinds
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ValueError(
-            f"tf2onnx {tf2onnx.__version__} with onnx {onnx.__version__} cannot convert: {reason}"
-        ) from None
-    model = fold(model)
+        versions = f"tf2onnx {tf2onnx.__version__}, onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}"
+        raise ValueError(f"{versions}: the conversion fails: {reason}") from None
     shape = function.input_signature[0].shape
     for value in [*model.graph.input, *model.graph.output]:
         for dim, name, known in zip(value.type.tensor_type.shape.dim, "nhw", shape):
@@ -121,7 +130,7 @@ def stamp(model: onnx.ModelProto, entries: Mapping[str, str]) -> None:
 def write(model: onnx.ModelProto, file: Path) -> None:
     """Write a model whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    unfinished = file.with_name(f".{file.name}.part")
     try:
         with open(unfinished, "wb") as stream:
             stream.write(model.SerializeToString())

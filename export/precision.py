@@ -9,14 +9,17 @@ import logging
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import agreement
 import numpy as np
 import onnx
+import rounding
 from onnx import numpy_helper
 from onnxruntime import quantization
 
 SMALLEST = 1024  # values; smaller tensors stay as they are
+WATCHED = 32  # images from which roundings are improved
+KEPT = 6  # one in so many convolutions, the first ones, stays float32: all later ones inherit their errors
 QUANTISED = ["Conv", "Add", "Clip", "Relu", "MaxPool"]
 
 
@@ -49,23 +52,25 @@ class _Images(quantization.CalibrationDataReader):
         self.batches = iter(batches)
 
     def get_next(self) -> Mapping[str, np.ndarray] | None:
-        batch = next(self.batches, None)
-        return None if batch is None else {"image": batch}
+        return next(({"image": batch} for batch in self.batches), None)
 
 
-def quantise(model: onnx.ModelProto, batches: Sequence[np.ndarray]) -> onnx.ModelProto:
+def quantise(model: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelProto:
     """A copy that computes in 8-bit integers: static QDQ, one scale per output channel of a weight.
 
-    Weights keep to 7 bits, since CPUs without VNNI add pairs of products in 16 bits, where 8-bit weights overflow.
+    The first convolutions and the sums behind the head's branches stay float32; ranges are averages over the images, so
+    that one odd image does not stretch them. Weights keep to 7 bits, since CPUs without VNNI add pairs of products in
+    16 bits, where 8-bit weights overflow; their roundings are then improved by `rounding`.
 
     Args:
         model: float32, folded.
-        batches: images uint8 (n, h, w, 3) from which the ranges of the activations are taken.
+        images: uint8 (1, h, w, 3) each, from which the ranges of the activations are taken.
 
     Returns:
         quantised: the model with the same inputs and outputs; what is not a convolution or beside one stays float32.
     """
     logger, level = logging.getLogger(), logging.getLogger().level
+    session = agreement.session_of(model)
     with tempfile.TemporaryDirectory() as folder:
         plain, reduced = Path(folder, "float32.onnx"), Path(folder, "int8.onnx")
         onnx.save(model, plain)
@@ -74,9 +79,11 @@ def quantise(model: onnx.ModelProto, batches: Sequence[np.ndarray]) -> onnx.Mode
             quantization.quantize_static(
                 plain,
                 reduced,
-                _Images(batches),
+                _Images(agreement.filled(session, image) for image in images),
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=QUANTISED,
+                nodes_to_exclude=_kept(model),
+                extra_options={"CalibMovingAverage": True, "CalibMovingAverageConstant": 0.05},
                 per_channel=True,
                 reduce_range=True,
                 activation_type=quantization.QuantType.QUInt8,
@@ -85,53 +92,21 @@ def quantise(model: onnx.ModelProto, batches: Sequence[np.ndarray]) -> onnx.Mode
         finally:
             logger.setLevel(level)
         quantised = onnx.load(reduced)
-    correct_biases(quantised, model, batches)
+    rounding.improve(quantised, model, agreement.spread(images, WATCHED))
     del quantised.metadata_props[:]
     return quantised
 
 
-def correct_biases(quantised: onnx.ModelProto, model: onnx.ModelProto, batches: Sequence[np.ndarray]) -> None:
-    """Takes out of each convolution's bias what rounding its weights adds on average.
-
-    A rounded weight errs by the same amount at every pixel, which shifts the mean of its output channel by error x mean
-    of the input; the int32 biases have room for the difference.
-
-    Source: Nagel et al. 2019, arXiv 1906.04721, section 4.2.
-    """
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    kernels = {node.name: node for node in model.graph.node if node.op_type == "Conv"}
-    means = _channel_means(model, sorted({node.input[0] for node in kernels.values()}), batches)
-    tensors = {tensor.name: tensor for tensor in quantised.graph.initializer}
-    made_by = {output: node for node in quantised.graph.node for output in node.output}
-    for node in quantised.graph.node:
-        if node.op_type != "Conv" or node.name not in kernels or not {*node.input[1:3]} <= made_by.keys():
-            continue
-        original = kernels[node.name]
-        values, scale, zero = (numpy_helper.to_array(tensors[name]) for name in made_by[node.input[1]].input)
-        scale, zero = (np.reshape(x, (-1, 1, 1, 1)) for x in (scale, zero))
-        rounded = (values.astype(np.float32) - zero.astype(np.float32)) * scale
-        error = (numpy_helper.to_array(weights[original.input[1]]) - rounded).sum((2, 3))  # (out, in / groups)
-        groups = next((a.i for a in original.attribute if a.name == "group"), 1)
-        mean = means[original.input[0]].reshape(groups, -1).repeat(len(error) // groups, 0)
-        name, bias_scale = made_by[node.input[2]].input[:2]
-        bias = numpy_helper.to_array(tensors[name]).astype(np.float64)
-        bias += (error * mean).sum(1) / numpy_helper.to_array(tensors[bias_scale])
-        limits = np.iinfo(np.int32)
-        corrected = np.rint(bias).clip(limits.min, limits.max).astype(np.int32)
-        tensors[name].CopyFrom(numpy_helper.from_array(corrected, name))
-
-
-def _channel_means(model: onnx.ModelProto, names: Sequence[str], batches: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Mean over images and pixels of each channel of the named tensors."""
-    from agreement import session_of
-
-    exposed = onnx.ModelProto()
-    exposed.CopyFrom(model)
-    for name in names:
-        exposed.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    session = session_of(exposed)
-    totals = [0.0] * len(names)
-    for batch in batches:
-        found = session.run(list(names), {"image": batch})
-        totals = [total + tensor.mean((0, 2, 3), np.float64) for total, tensor in zip(totals, found)]
-    return {name: total / len(batches) for name, total in zip(names, totals)}
+def _kept(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that stay float32."""
+    nodes = list(model.graph.node)
+    made_by = {output: node for node in nodes for output in node.output}
+    places = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
+    kept = [node.name for node in nodes[: places[len(places) // KEPT]]]
+    waiting = [name for node in nodes if node.op_type == "Resize" for name in node.input[:1]]
+    while waiting:
+        node = made_by.get(waiting.pop())
+        if node is not None and node.op_type == "Add":
+            kept.append(node.name)
+            waiting.extend(node.input)
+    return kept

@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ass_tf import config, files, process, terminal, trained
+from ass_tf import config, datasets, files, process, terminal, trained
 
 if TYPE_CHECKING:
+    import agreement
     import onnx
 
 CALIBRATION = 64  # images
@@ -27,66 +28,70 @@ class Disagreement(ValueError):
     """The written model gives other labels than Keras."""
 
 
-def convert(options: argparse.Namespace, run: Path, out: Path) -> tuple[Any, onnx.ModelProto]:
+def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
     """Write the float32 model, or the smaller one made of it, and say how it agrees with Keras.
 
     Raises:
         ValueError: the run, its images or the options cannot be used.
-        Disagreement: more than 0.1 % of the pixels differ at one size; the files stay.
+        Disagreement: more than 0.1 % of the pixels differ at one size; the file stays.
     """
     process.start_tensorflow()
     import agreement
     import conversion
+    import onnx
 
     from ass_tf import serving
 
     settings, generator, step = trained.load(run, options.snapshot)
     entries = trained.description(run, settings, options.snapshot, step)
+    size = options.size or trained.judged_size(settings)
+    calibration = _calibration(options, settings, size) if options.precision == "int8" else []
     given = {"probabilities": options.probabilities, "size": options.size or (None, None), "batch": options.batch}
-    calibration = _calibration(options, settings) if options.precision == "int8" else []
     model = conversion.convert(serving.Serving(generator, **given), opset=options.opset)
-    conversion.stamp(model, {**entries, "precision": "float32"})
     if options.precision == "float32":
-        conversion.write(model, out)
-        print(f"Written: {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
-    shapes = agreement.shapes_for(trained.judged_size(settings), (options.batch, *given["size"]))
+        _write(model, {**entries, "precision": "float32"}, out)
+        model = onnx.load(out)
+    shapes = agreement.shapes_for(size, (options.batch, *given["size"]))
     with tempfile.TemporaryDirectory() as folder:
         saved = serving.save(serving.Serving(generator, probabilities=True), Path(folder))
         found = agreement.compare(generator, saved, model, shapes, agreement.pictures_for(settings))
     _show(found)
-    for comparison in found:
-        if max(comparison.onnx, comparison.saved_model) > agreement.LIMIT:
-            n, h, w = comparison.shape
-            share = max(comparison.onnx, comparison.saved_model)
-            raise Disagreement(
-                f"{out}: at {n} x {h} x {w} {share:.2%} of the pixels have another label than Keras gives "
-                f"(at most {agreement.LIMIT:.1%} may)."
-            )
+    failed = next((row for row in found if row.worst > agreement.LIMIT), None)
+    if failed:
+        raise Disagreement(
+            f"{out if options.precision == 'float32' else run}: at {_text(failed.shape)} {failed.worst:.2%} of the "
+            f"pixels have another label than Keras gives (at most {agreement.LIMIT:.1%} may)."
+        )
     if options.precision != "float32":
         reduced = _reduce(options.precision, model, calibration)
-        conversion.stamp(reduced, {**entries, "precision": options.precision})
-        conversion.write(reduced, out)
-        print(f"Written: {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
-        _compare_precisions(settings, model, reduced, options, calibration)
-    return settings, model
+        _write(reduced, {**entries, "precision": options.precision}, out)
+        _compare_precisions(settings, model, onnx.load(out), options, calibration)
 
 
-def _calibration(options: argparse.Namespace, settings: config.Config) -> list[Any]:
-    """Images uint8 (n, h, w, 3) from which the quantiser takes its ranges, found before the long work begins."""
+def _write(model: onnx.ModelProto, entries: Mapping[str, str], out: Path) -> None:
+    import conversion
+
+    conversion.stamp(model, entries)
+    conversion.write(model, out)
+    print(f"Written: {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
+
+
+def _text(shape: Sequence[int]) -> str:
+    return " x ".join(str(n) for n in shape)
+
+
+def _calibration(options: argparse.Namespace, settings: config.Config, size: Sequence[int]) -> list[Any]:
+    """Images uint8 (1, h, w, 3) from which the quantiser takes its ranges, found before the long work begins."""
     import agreement
-    import numpy as np
 
-    size = options.size or trained.judged_size(settings)
     if options.calibrate:
-        batches = agreement.batches_in(options.calibrate, size, CALIBRATION)
+        paths = agreement.image_files(options.calibrate)
     else:
         try:
-            domain = agreement.unlabelled(settings)
+            paths = [pair.image for pair in agreement.unlabelled(settings).pairs]
         except files.DataError as error:
             raise files.DataError(f"{error} Name images for the calibration by --calibrate DIR.") from None
-        pairs = agreement.spread(domain.pairs, CALIBRATION)
-        batches = [agreement.batch_of([files.read_image(pair.image)], (1, *size)) for pair in pairs]
-    return [np.repeat(batch, options.batch or 1, 0) for batch in batches]
+    return list(agreement.resized(agreement.spread(paths, CALIBRATION), size))
 
 
 def _reduce(precision: str, model: onnx.ModelProto, calibration: list[Any]) -> onnx.ModelProto:
@@ -98,12 +103,11 @@ def _reduce(precision: str, model: onnx.ModelProto, calibration: list[Any]) -> o
     return smaller.quantise(model, calibration)
 
 
-def _show(found: Sequence[Any]) -> None:
+def _show(found: Sequence[agreement.Comparison]) -> None:
     """The comparison with Keras as a table."""
     print(f"{'n x h x w':<18}{'largest difference of a probability':>37}{'other labels: SavedModel':>26}{'ONNX':>10}")
     for row in found:
-        shape = " x ".join(str(n) for n in row.shape)
-        print(f"{shape:<18}{row.difference:>37.1e}{row.saved_model:>26.4%}{row.onnx:>10.4%}")
+        print(f"{_text(row.shape):<18}{row.difference:>37.1e}{row.saved_model:>26.4%}{row.onnx:>10.4%}")
 
 
 def _compare_precisions(
@@ -112,24 +116,27 @@ def _compare_precisions(
     """Agreement with float32, on validation images where there are some, and the mIoU of both."""
     import agreement
 
-    from ass_tf import datasets
-
-    domain, batches = None, calibration
-    fixed = options.size or options.batch
-    try:
-        if settings.validation and not fixed:
+    domain, hindrance = None, "the run has no validation set."
+    if settings.validation:
+        try:
             domain = datasets.open_domain(settings.class_names, **settings.validation.model_dump())
-            batches = agreement.batches_of(domain, len(domain.pairs))
-    except files.DataError as error:
-        print(f"No mIoU: {error}")
-    if not batches:
-        shape = (options.batch or 1, *(options.size or trained.judged_size(settings)))
-        batches = [agreement.batch_of([p], shape) for p in agreement.pictures_for(settings)]
-    share = agreement.agreeing(model, reduced, batches)
-    print(f"{options.precision} and float32 give the same label to {share:.2%} of the pixels of {len(batches)} images")
-    if domain is not None:
+        except files.DataError as error:
+            hindrance = str(error)
+    if domain and options.size not in (None, domain.size):
+        domain, hindrance = None, f"the validation images have {_text(domain.size)} pixels, the model takes others."
+    if domain:
+        kind, images = "validation", agreement.resized((pair.image for pair in domain.pairs), domain.size)
+    else:
+        shape = (1, *(options.size or trained.judged_size(settings)))
+        kind = "calibration" if calibration else "target (or noise, where the run's are not here)"
+        images = calibration or [agreement.batch_of([p], shape) for p in agreement.pictures_for(settings)]
+    share = agreement.agreeing(model, reduced, images)
+    print(f"{options.precision} and float32 give the same label to {share:.2%} of the pixels of the {kind} images")
+    if domain:
         both = [agreement.miou(m, domain, settings.class_names) for m in (model, reduced)]
         print(f"mIoU: float32 {both[0]:.2f}, {options.precision} {both[1]:.2f} ({both[1] - both[0]:+.2f})")
+    else:
+        print(f"No mIoU: {hindrance}")
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -162,12 +169,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.calibrate and options.precision != "int8":
         parser.error("--calibrate goes with --precision int8")
+    run = options.run
     try:
-        run = options.run or trained.newest_finished()
+        run = run or trained.newest_finished()
         suffix = "" if options.precision == "float32" else f"_{options.precision}"
         convert(options, run, options.out or run / "export" / f"model{suffix}.onnx")
     except (ValueError, OSError) as error:
         return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
+    except Exception as error:  # of TensorFlow and onnxruntime, out of memory mostly
+        return terminal.complain(f"{run}: {terminal.reason(error)}", 1)
     return 0
 
 
