@@ -64,12 +64,15 @@ def deploy(run: Path, images: Path | None, out: Path, seed: int) -> int:
     status = run_to_end([sys.executable, str(ROOT / "export/to_onnx.py"), "--run", str(run), "--out", str(model)])
     if status:
         return status
+    results = out / ("new" if images is None else "yours")
     if images is None:
         streets.write_cityscapes(out / "data/new", {"test": 6}, seed + 1000, DRAWN)
         images = out / "data/new/leftImg8bit"
     print(f"\nthe ONNX model on {images}", flush=True)
-    words = [str(ROOT / "export/infer_onnx.py"), str(model), str(images), "--out", str(out / "new")]
-    return run_to_end([sys.executable, *words])
+    words = [str(ROOT / "export/infer_onnx.py"), str(model), str(images), "--out", str(results)]
+    status = run_to_end([sys.executable, *words])
+    print(f"\nlook at the overlays in {results}")
+    return status
 
 
 def compare(runs: dict[str, Path], settings: config.Config, out: Path, count: int = 4) -> None:
@@ -117,11 +120,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for method, score in results.items():
             print(f"  {METHODS[method]:<48}{score:6.2f}")
         print(f"  {'difference':<48}{results['csa'] - results['oracle']:+6.2f}")
+        print(f"look at {out / 'comparison.png'}", flush=True)
         status = deploy(runs["csa"], options.images, out, options.seed)
     except (ValueError, OSError) as error:
         return terminal.complain(error, 1)
-    minutes = (time.perf_counter() - start) / 60
-    print(f"\nlook at {out / 'comparison.png'} and at the overlays in {out / 'new'} ({minutes:.1f} minutes)")
+    print(f"({(time.perf_counter() - start) / 60:.1f} minutes)")
     return status
 
 

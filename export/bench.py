@@ -51,7 +51,8 @@ def load(model: Path, kind: str, threads: int, xla: bool) -> Callable[[np.ndarra
     if kind == "onnx":
         import segmenter
 
-        return segmenter.Segmenter(model, "cpu", threads).labels
+        one = segmenter.Segmenter(model, "cpu", threads)
+        return lambda images: one.session.run(["labels"], {"image": images})
     from ass_tf import process, trained
 
     process.start_tensorflow()
@@ -106,7 +107,7 @@ def measure(cases: Sequence[tuple[Path, int, bool]], size: str, batch: int, roun
                 *(["--xla"] if xla else []),
             ]
             command = [sys.executable, __file__, *map(str, words)]
-            paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+            paths = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
             workers.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}, **pipes))
             if workers[-1].stdout.readline() != "ready\n":
@@ -156,7 +157,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError:
         parser.error("--size must be HEIGHTxWIDTH, and all numbers above 0.")
     if options.work:
-        work(options.models[0], size, options.threads[0], options.batch, options.xla)
+        try:
+            work(options.models[0], size, options.threads[0], options.batch, options.xla)
+        except KeyboardInterrupt:
+            return 130
+        except Exception as error:  # the model's own complaint
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            return 1
         return 0
     try:
         kinds = [(model, kind_of(model)) for model in options.models]
@@ -167,9 +174,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for xla in ((False, True) if options.xla and kind == "keras" else (False,))
         ]
         show(cases, measure(cases, options.size, options.batch, options.rounds), options.batch)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("error: interrupted.", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 OUTPUTS = {"labels": "_labels.png", "colour": "_colour.png", "overlay": "_overlay.jpg"}
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 NARROWEST = 320  # pixels, of a legend
-LONGEST = 65000  # pixels, of a JPEG's side
+LONGEST = 32000  # pixels, of an overlay's side; a JPEG holds 65535
 
 
 def overlay(image: Image.Image, labels: Image.Image, palette: np.ndarray, alpha: float = 0.5) -> Image.Image:
@@ -41,7 +41,7 @@ def with_legend(picture: Image.Image, shares: np.ndarray, names: Sequence[str], 
         names: of the classes, c of them.
         palette: uint8 (256, 3).
     """
-    text = min(max(round(picture.height / 45), 12), 40)
+    text = min(max(round(min(picture.height / 45, picture.width / 25)), 12), 40)
     font = ImageFont.load_default(text)
     entries = [(i, f"{name} {_percent(shares[i])}") for i, name in enumerate(names) if shares[i] > 0]
     width = max(picture.width, NARROWEST)
@@ -98,15 +98,18 @@ def write(
         coloured.putpalette(palette.tobytes())
         _save(folder / f"{name}{OUTPUTS['colour']}", coloured)
     if "overlay" in outputs:
+        scale = min(1.0, LONGEST / max(image.size))
+        if scale < 1:
+            size = tuple(max(1, round(side * scale)) for side in image.size)
+            image, whole = image.resize(size), whole.resize(size, Image.Resampling.NEAREST)
         drawn = with_legend(overlay(image, whole, palette), shares, names, palette)
-        drawn.thumbnail((LONGEST, LONGEST))
         _save(folder / f"{name}{OUTPUTS['overlay']}", drawn)
     return shares
 
 
 def _save(path: Path, picture: Image.Image) -> None:
     settings: Mapping[str, Mapping[str, int]] = {".png": {"compress_level": 4}, ".jpg": {"quality": 90}}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.part")
     try:
         formats = {".png": "PNG", ".jpg": "JPEG"}
         picture.save(unfinished, formats[path.suffix], **settings[path.suffix])

@@ -15,6 +15,7 @@ import concurrent.futures
 import csv
 import dataclasses
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ import street_images
 from PIL import Image
 
 WORKERS = 2  # threads that decode, and as many that write
+FULL = "does not fit into memory."
 
 
 @dataclasses.dataclass
@@ -51,7 +53,7 @@ def read(photograph: Photograph, max_pixels: int, max_side: int, fixed: tuple[in
     except street_images.Unreadable as error:
         photograph.error = str(error)
     except MemoryError:
-        photograph.error = "does not fit into memory."
+        photograph.image, photograph.error = None, FULL
     photograph.seconds["read"] = time.perf_counter() - start
     return photograph
 
@@ -59,8 +61,11 @@ def read(photograph: Photograph, max_pixels: int, max_side: int, fixed: tuple[in
 def write(photograph: Photograph, model: segmenter.Segmenter, out: Path, outputs: Sequence[str]) -> None:
     start = time.perf_counter()
     drawn = photograph.image, photograph.labels, model.names, model.palette, outputs
-    photograph.shares = drawing.write(out, photograph.name, *drawn)
-    photograph.image = photograph.pixels = photograph.labels = None
+    try:
+        photograph.shares = drawing.write(out, photograph.name, *drawn)
+    except MemoryError:
+        photograph.error = FULL
+    photograph.image = photograph.labels = None
     photograph.seconds["write"] = time.perf_counter() - start
 
 
@@ -79,13 +84,20 @@ def batches(photographs: Iterator[Photograph], count: int) -> Iterator[list[Phot
 
 
 def run(model: segmenter.Segmenter, batch: list[Photograph], tile: tuple[int, int] | None, overlap: int) -> None:
+    """Fill in the labels, or the error where the model fails."""
     before = model.seconds
-    if tile:
-        found = [model.tiled(photograph.pixels, tile, overlap) for photograph in batch]
-    else:
-        found = model.labels(np.stack([photograph.pixels for photograph in batch]))
-    for photograph, labels in zip(batch, found):
-        photograph.labels = labels
+    try:
+        if tile:
+            found = [model.tiled(photograph.pixels, tile, overlap) for photograph in batch]
+        else:
+            found = model.labels(np.stack([photograph.pixels for photograph in batch]))
+        for photograph, labels in zip(batch, found):
+            photograph.labels = labels
+    except (segmenter.ModelError, MemoryError) as error:
+        for photograph in batch:
+            photograph.image, photograph.error = None, str(error) or FULL
+    for photograph in batch:
+        photograph.pixels = None
         photograph.seconds["run"] = (model.seconds - before) / len(batch)
 
 
@@ -96,10 +108,11 @@ class Progress:
         self.total, self.done, self.start = total, 0, time.perf_counter()
         self.live = sys.stderr.isatty()
 
-    def advance(self, error: str = "") -> None:
+    def advance(self, photograph: Photograph) -> None:
         before, self.done = self.done, self.done + 1
-        if error:
-            print(f"{chr(13) + chr(27) + '[K' if self.live else ''}skipped: {error}", file=sys.stderr)
+        if photograph.error:
+            clear = "\r\033[K" if self.live else ""
+            print(f"{clear}skipped: {photograph.path}: {photograph.error}", file=sys.stderr)
         left = (time.perf_counter() - self.start) / self.done * (self.total - self.done)
         line = f"{self.done} of {self.total} images, {left // 60:.0f}:{left % 60:02.0f} left"
         if self.live:
@@ -112,50 +125,55 @@ class Progress:
 def segment(
     model: segmenter.Segmenter, photographs: Sequence[Photograph], options: argparse.Namespace, progress: Progress
 ) -> None:
-    """Read, run and write them all, the three beside each other; what cannot be read gets its `error`.
+    """Read, run and write them all, the three beside each other; what fails on the way gets its `error`.
 
     Raises:
         OSError: a result cannot be written.
-        ModelError: the model fails on a picture's size.
     """
     given = options.max_pixels, options.max_side, (None, None) if options.tile else model.fixed[1:]
     reading: collections.deque = collections.deque()
     writing: collections.deque = collections.deque()
     waiting = iter(photographs)
-    ahead = WORKERS + options.batch
+    ahead = max(WORKERS, options.batch)
 
     def decoded() -> Iterator[Photograph]:
         while True:
             while len(reading) < ahead and (photograph := next(waiting, None)):
-                reading.append(pool.submit(read, photograph, *given))
+                reading.append(readers.submit(read, photograph, *given))
             if not reading:
                 return
             photograph = reading.popleft().result()
             if photograph.error:
-                progress.advance(f"{photograph.path}: {photograph.error}")
+                progress.advance(photograph)
             yield photograph
 
     def written(limit: int) -> None:
         while len(writing) > limit:
-            writing.popleft().result()
-            progress.advance()
+            photograph, result = writing.popleft()
+            result.result()
+            progress.advance(photograph)
 
-    pool = concurrent.futures.ThreadPoolExecutor(WORKERS)
+    readers = concurrent.futures.ThreadPoolExecutor(WORKERS)
     writers = concurrent.futures.ThreadPoolExecutor(WORKERS)
     try:
         for batch in batches(decoded(), options.batch):
             run(model, batch, options.tile, options.overlap)
-            writing.extend(writers.submit(write, p, model, options.out, options.outputs) for p in batch)
+            for photograph in batch:
+                if photograph.error:
+                    progress.advance(photograph)
+                else:
+                    job = writers.submit(write, photograph, model, options.out, options.outputs)
+                    writing.append((photograph, job))
             written(ahead)
         written(0)
     finally:
-        pool.shutdown(cancel_futures=True)
-        writers.shutdown(cancel_futures=True)
+        readers.shutdown(cancel_futures=True)
+        writers.shutdown()  # what has been segmented is still written
 
 
 def write_summary(file: Path, photographs: Sequence[Photograph], names: Sequence[str]) -> None:
     """A line for each photograph that was read or refused: sizes, seconds, the share of each class."""
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    unfinished = file.with_name(f".{file.name}.part")
     try:
         with open(unfinished, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
             table = csv.writer(stream)
@@ -192,7 +210,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("model", type=Path, metavar="MODEL", help="a model of export/to_onnx.py")
     add("images", nargs="+", metavar="IMAGES", help="JPEG, PNG, WebP, BMP, TIFF: files, folders, patterns")
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
-    add("--max-side", type=_number(0), metavar="N", help="shrink longer pictures to N pixels for the model; 0: do not "
+    add("--max-side", type=_number(0), metavar="N", help="shrink longer pictures to N pixels for the model; 0: do not; "
+        "a model of fixed size takes all at its own "
         "(default: what the model was trained on, or 0 with --tile)")  # fmt: skip
     add("--tile", type=_size, metavar="HxW", help="run the model on tiles of this size")
     add("--overlap", type=_number(0), metavar="N", help="pixels that neighbouring tiles share (default: a quarter)")
@@ -216,7 +235,9 @@ def _prepare(options: argparse.Namespace) -> segmenter.Segmenter:
     count, *size = model.fixed
     if options.tile and any(known and known != wanted for known, wanted in zip(size, options.tile)):
         raise segmenter.ModelError(f"{options.model}: --tile must be {size[0]}x{size[1]}, the only size it takes.")
-    if count:
+    if options.tile:
+        options.batch = 1  # tiles are run one by one
+    elif count:
         options.batch = count
     if options.tile and count not in (None, 1):
         raise segmenter.ModelError(f"{options.model}: takes {count} images at once, so no tiles of one.")
@@ -226,40 +247,43 @@ def _prepare(options: argparse.Namespace) -> segmenter.Segmenter:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # file names may hold anything
     options = _options(arguments)
-    begun = time.perf_counter()
-    paths: list[Path] = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: what is done stays, and is listed
     try:
-        model = _prepare(options)
-        paths = street_images.find(options.images, options.out)
-        if not paths:
-            raise segmenter.ModelError(f"{' '.join(options.images)}: no image is there.")
-        options.out.mkdir(parents=True, exist_ok=True)
+        return _main(options)
     except (segmenter.ModelError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    photographs = [Photograph(path, name) for path, name in zip(paths, street_images.output_names(paths))]
-    started = time.perf_counter()
-    status = 0
-    try:
-        segment(model, photographs, options, Progress(len(photographs)))
-    except (segmenter.ModelError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = 1
+        return 2 if isinstance(error, segmenter.ModelError) else 1
     except KeyboardInterrupt:
         print("error: interrupted.", file=sys.stderr)
-        status = 130
-    wall = time.perf_counter() - started
-    write_summary(options.out / "summary.csv", photographs, model.names)
-    done, skipped = (
-        sum(1 for p in photographs if test(p)) for test in (lambda p: p.shares is not None, lambda p: p.error)
-    )
-    print(f"{done} images in {options.out}" + (f", {skipped} skipped" if skipped else ""))
+        return 130
+
+
+def _main(options: argparse.Namespace) -> int:
+    begun = time.perf_counter()
+    model = _prepare(options)
+    if any(Path(word).resolve() == options.out.resolve() for word in options.images):
+        raise segmenter.ModelError(f"{options.out}: --out must be another folder than that of the images.")
+    paths = street_images.find(options.images, options.out)
+    if not paths:
+        raise segmenter.ModelError(f"{' '.join(options.images)}: no image is there (files in --out do not count).")
+    options.out.mkdir(parents=True, exist_ok=True)
+    photographs = [Photograph(path, name) for path, name in zip(paths, street_images.output_names(paths))]
+    started = time.perf_counter()
+    try:
+        segment(model, photographs, options, Progress(len(photographs)))
+    finally:
+        wall = time.perf_counter() - started
+        write_summary(options.out / "summary.csv", photographs, model.names)
+    skipped = sum(1 for photograph in photographs if photograph.error)
+    print(f"{len(paths) - skipped} images in {options.out}" + (f", {skipped} skipped" if skipped else ""))
     print(
         f"{wall:.2f} s, of which the session ran {model.seconds:.2f} s: ratio {wall / max(model.seconds, 1e-9):.2f} "
         f"(loading took {started - begun:.2f} s; {model.provider})"
     )
-    return status or (1 if skipped else 0)
+    return 1 if skipped else 0
 
 
 if __name__ == "__main__":

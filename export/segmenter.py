@@ -28,7 +28,7 @@ class ModelError(ValueError):
 
 
 def providers_for(wanted: str | None) -> list[str]:
-    """onnxruntime's names of the providers to try, the CPU last.
+    """onnxruntime's names of the providers to try, the CPU last, which takes what the others cannot.
 
     Args:
         wanted: key of PROVIDERS, or None for the first of them that this onnxruntime has.
@@ -41,7 +41,8 @@ def providers_for(wanted: str | None) -> list[str]:
         here = ", ".join(key for key, name in PROVIDERS.items() if name in offered)
         raise ModelError(f"--provider {wanted}: this onnxruntime has only {here}.")
     first = PROVIDERS[wanted] if wanted else next(name for name in PROVIDERS.values() if name in offered)
-    return list(dict.fromkeys([first, PROVIDERS["cpu"]]))
+    behind = [PROVIDERS["cuda"]] if first == PROVIDERS["tensorrt"] and PROVIDERS["cuda"] in offered else []
+    return list(dict.fromkeys([first, *behind, PROVIDERS["cpu"]]))
 
 
 class Segmenter:
@@ -52,7 +53,7 @@ class Segmenter:
         palette: uint8 (256, 3), colour of each id; black where there is no class.
         size: (h, w) of the images that the model was judged on.
         fixed: (n, h, w) that the model takes, None where it takes any.
-        provider: what the session runs on.
+        provider: what the session runs on; without a wanted one, the CPU where the best fails to start.
         seconds: time spent inside the session so far.
     """
 
@@ -90,15 +91,24 @@ class Segmenter:
             raise ModelError(f"{file}: no model of export/to_onnx.py; it lacks {error}.") from None
         self.fixed = tuple(n if isinstance(n, int) else None for n in image.shape[:3])
         self.provider = self.session.get_providers()[0]
+        if provider and self.provider != providers[0]:
+            raise ModelError(f"--provider {provider}: this onnxruntime has it, but it does not start on this machine.")
         self.seconds = 0.0
 
     def labels(self, batch: np.ndarray) -> np.ndarray:
-        """Train ids, uint8 (n, h, w), of images uint8 (n, h, w, 3); of a model for N images, n may be smaller."""
+        """Train ids, uint8 (n, h, w), of images uint8 (n, h, w, 3); of a model for N images, n may be smaller.
+
+        Raises:
+            ModelError: it fails on them, for lack of memory say.
+        """
         count = len(batch)
         if self.fixed[0] and self.fixed[0] != count:
             batch = np.concatenate([batch, np.zeros((self.fixed[0] - count, *batch.shape[1:]), np.uint8)])
         start = time.perf_counter()
-        (labels,) = self.session.run(["labels"], {"image": batch})
+        try:
+            (labels,) = self.session.run(["labels"], {"image": batch})
+        except Exception as error:  # onnxruntime raises many kinds
+            raise ModelError(f"the model fails on it: {' '.join(str(error).split())}") from None
         self.seconds += time.perf_counter() - start
         return labels[:count]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import glob
 import os
+import unicodedata
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -34,43 +35,54 @@ def find(words: Sequence[str], out: Path) -> list[Path]:
 
     Args:
         words: files, folders (searched at any depth for names with an image's suffix), and patterns with * or ?.
-        out: folder of the results, which is not searched.
+        out: folder of the results; nothing in it is an input.
 
     Returns:
         paths: a word that matches nothing stands for itself, so that it is named as missing later.
     """
-    found: dict[str, Path] = {}
+    found: dict[Path, Path] = {}
     for word in words:
         matches = [word] if os.path.lexists(word) else sorted(glob.glob(word, recursive=True)) or [word]
         for match in matches:
-            for path in _walk(Path(match), out.resolve()) if os.path.isdir(match) else [Path(match)]:
-                found.setdefault(os.path.realpath(path), path)
-    return list(found.values())
+            for path in _walk(Path(match), set()) if os.path.isdir(match) else [Path(match)]:
+                found.setdefault(path.resolve(), path)
+    results = out.resolve()
+    return [path for real, path in found.items() if results not in real.parents]
 
 
-def _walk(folder: Path, out: Path) -> Iterator[Path]:
-    """Files below a folder that have an image's suffix."""
-    for top, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if Path(top, name).resolve() != out)
-        yield from (Path(top, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES)
+def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    """Files below a folder that have an image's suffix; a folder that cannot be read stands for itself."""
+    if folder.resolve() in seen:  # links may lead in a circle
+        return
+    seen.add(folder.resolve())
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError:
+        yield folder
+        return
+    for path in inside:
+        if path.is_dir():
+            yield from _walk(path, seen)
+        elif path.suffix.lower() in SUFFIXES:
+            yield path
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
     """A name for each file's results: its stem, with as many of the folders above it as tell it from the others.
 
-    Files that differ in their suffix alone keep it. Names that differ in letter case alone count as the same, since
-    some file systems hold them so.
+    Files that differ in their suffix alone keep it. Names that differ in letter case or in the spelling of accents
+    alone count as the same, since some file systems hold them so.
     """
-    spelled = [os.path.realpath(path).split(os.sep) for path in paths]
+    spelled = [os.path.abspath(path).replace(":", "").split(os.sep) for path in paths]
     stems = [[*parts[:-1], Path(parts[-1]).stem] for parts in spelled]
-    twins = collections.Counter(str(parts).casefold() for parts in stems)
-    parts = [full if twins[str(bare).casefold()] > 1 else bare for full, bare in zip(spelled, stems)]
+    twins = collections.Counter(_alike(str(parts)) for parts in stems)
+    parts = [full if twins[_alike(str(bare))] > 1 else bare for full, bare in zip(spelled, stems)]
     depth = [1] * len(paths)
     while True:
         names = ["__".join(part[-n:]) for part, n in zip(parts, depth)]
         users: dict[str, list[int]] = {}
         for index, name in enumerate(names):
-            users.setdefault(name.casefold(), []).append(index)
+            users.setdefault(_alike(name), []).append(index)
         clashing = [i for group in users.values() if len(group) > 1 for i in group if depth[i] < len(parts[i])]
         if not clashing:
             break
@@ -80,6 +92,10 @@ def output_names(paths: Sequence[Path]) -> list[str]:
         for number, index in enumerate(group[1:], start=2):  # whole paths that differ in letter case alone
             names[index] += f"__{number}"
     return [_short(name) for name in names]
+
+
+def _alike(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _short(name: str) -> str:
@@ -101,8 +117,8 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         Unreadable: it is missing, no image, damaged, or too large.
     """
     try:
-        if path.is_dir():
-            raise Unreadable("is a folder.")
+        if path.exists() and not path.is_file():
+            raise Unreadable("is a folder that cannot be read." if path.is_dir() else "is no ordinary file.")
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
@@ -111,7 +127,7 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
                 )
             image.load()
             return _as_rgb(_upright(image))
-    except Unreadable:
+    except (Unreadable, MemoryError):
         raise
     except FileNotFoundError:
         raise Unreadable("no such file.") from None

@@ -1,12 +1,15 @@
 import csv
 
 import agreement
+import drawing
 import exports
+import infer_onnx
 import numpy as np
 import odd_files
 import onnx
 import pytest
 import segmenter
+import to_onnx
 from PIL import Image
 
 from ass_tf import labels
@@ -101,7 +104,7 @@ def test_equal_names_from_two_folders_are_both_kept(model, tmp_path):
     [
         (["nowhere.onnx", "."], "error: nowhere.onnx: no such model."),
         ([__file__, "."], "onnxruntime cannot load it"),
-        (["MODEL", "nothing"], "error: nothing: no image is there."),
+        (["MODEL", "nothing"], "error: nothing: no image is there (files in --out do not count)."),
         (["MODEL", ".", "--provider", "tensorrt"], "--provider tensorrt: this onnxruntime has only"),
         (["MODEL", ".", "--tile", "8x8"], "must be a whole number from 16 on"),
         (["MODEL", ".", "--tile", "32x32", "--overlap", "32"], "--overlap must be smaller than the tile"),
@@ -127,9 +130,90 @@ def test_model_of_another_maker_is_refused(model, tmp_path):
 def test_results_that_cannot_be_written_stop_the_command(model, pictures, tmp_path):
     (tmp_path / "out").write_text("a file")
     done = exports.infer(model, pictures, "--out", tmp_path / "out")
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_write_that_fails_half_way_keeps_what_is_done_and_lists_it(model, pictures, tmp_path, monkeypatch, capsys):
+    saved, count = drawing._save, []
+
+    def full(path, picture):
+        count.append(path)
+        if len(count) > 2:
+            raise OSError(28, "No space left on device")
+        saved(path, picture)
+
+    monkeypatch.setattr(drawing, "_save", full)
+    assert infer_onnx.main([str(model), str(pictures), "--out", str(tmp_path / "out"), "--outputs", "labels"]) == 1
+    assert "error: [Errno 28] No space left on device" in capsys.readouterr().err
+    assert sorted(results(tmp_path / "out")) == ["0_labels.png", "1_labels.png", "summary.csv"]
+    assert [row["name"] for row in summary(tmp_path / "out")] == ["0", "1"]
+
+
+def test_picture_on_which_the_model_fails_is_named_and_the_rest_goes_on(model, pictures, tmp_path, monkeypatch, capsys):
+    labels_of = segmenter.Segmenter.labels
+
+    def fails_on_the_large_one(self, batch):
+        if batch.shape[1] == 70:
+            raise segmenter.ModelError("the model fails on it: Failed to allocate memory")
+        return labels_of(self, batch)
+
+    monkeypatch.setattr(segmenter.Segmenter, "labels", fails_on_the_large_one)
+    words = [str(model), str(pictures), "--out", str(tmp_path), "--outputs", "labels", "--max-side", "0"]
+    assert infer_onnx.main(words) == 1
+    assert f"skipped: {pictures / '2.png'}: the model fails on it: Failed to allocate memory" in capsys.readouterr().err
+    assert [bool(row["error"]) for row in summary(tmp_path)] == [False, False, True, False]
+    assert len(results(tmp_path)) == 4
+
+
+def test_interrupt_keeps_what_is_done_and_lists_it(model, pictures, tmp_path, monkeypatch, capsys):
+    labels_of, calls = segmenter.Segmenter.labels, []
+
+    def interrupted(self, batch):
+        calls.append(batch)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return labels_of(self, batch)
+
+    monkeypatch.setattr(segmenter.Segmenter, "labels", interrupted)
+    assert infer_onnx.main([str(model), str(pictures), "--out", str(tmp_path), "--outputs", "labels"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "error: interrupted."
+    assert sorted(results(tmp_path)) == ["0_labels.png", "1_labels.png", "summary.csv"]
+    assert [row["name"] for row in summary(tmp_path)] == ["0", "1"]
+
+
+def test_results_are_no_inputs_and_no_input_is_overwritten(model, tmp_path):
+    Image.fromarray(odd_files.photograph((30, 40), 0)).save(tmp_path / "a.png")
+    assert exports.infer(model, tmp_path, "--out", tmp_path).returncode == 2
+    assert exports.infer(model, tmp_path / "a.png", "--out", tmp_path).returncode == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    for words in ([tmp_path], [tmp_path / "**"], [tmp_path, tmp_path / "out"]):
+        assert exports.infer(model, *words, "--out", tmp_path / "out", "--outputs", "colour").returncode in (0, 2)
+        if (tmp_path / "out").exists():
+            assert sorted(results(tmp_path / "out")) == ["a_colour.png", "summary.csv"]
+
+
+def test_model_of_fixed_size_and_batch_takes_every_picture(finished, pictures, tmp_path):
+    file = tmp_path / "fixed.onnx"
+    assert to_onnx.main(["--run", str(finished), "--out", str(file), "--size", "33x65", "--batch", "3"]) == 0
+    done = exports.infer(file, pictures, "--out", tmp_path / "out", "--outputs", "labels")
+    assert done.returncode == 0, done.stderr
+    image = Image.open(pictures / "2.png")
+    batch = np.repeat(np.asarray(image.resize((65, 33), Image.Resampling.BICUBIC))[None], 3, 0)
+    small = agreement.session_of(file).run(["labels"], {"image": batch})[0][0]
+    expected = Image.fromarray(small).resize(image.size, Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(Image.open(tmp_path / "out" / "2_labels.png"), expected)
+    assert exports.infer(file, pictures, "--out", tmp_path, "--tile", "33x65").returncode == 2
+    assert exports.infer(file, pictures, "--out", tmp_path, "--tile", "64x64").returncode == 2
+
+
+def test_very_long_picture_gets_an_overlay_that_fits_a_jpeg(tmp_path):
+    image, found = Image.new("RGB", (70000, 2)), np.zeros((1, 50), np.uint8)
+    palette = np.zeros((256, 3), np.uint8)
+    drawing.write(tmp_path, "long", image, found, ["road"], palette, list(drawing.OUTPUTS))
+    assert Image.open(tmp_path / "long_labels.png").size == (70000, 2)
+    assert Image.open(tmp_path / "long_overlay.jpg").width == 32000
 
 
 class Position:
