@@ -17,9 +17,10 @@ import onnx
 from agreement import filled, session_of
 from onnx import numpy_helper
 
-POSITIONS = 2048  # of each image and convolution, at random
+POSITIONS = 2048  # of each image and convolution, at random; a quarter of that for kernels of over 1024 columns
 LARGEST = 64  # quantised weights of 7 bits
 DAMPING = 0.01  # share of the mean variance, added to the diagonal
+STRIPE = 64
 WIDEST = 4608  # columns that are rounded together; the taps of a wider kernel are taken one by one
 
 
@@ -51,18 +52,19 @@ class Kernel:
         (groups,), strides = self.setting("group", [1]), self.setting("strides", [1, 1])
         dilations, pads = self.setting("dilations", [1, 1]), self.setting("pads", [0, 0, 0, 0])
         padded = np.pad(inputs, ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3])))
-        place = [rng.integers(0, len(inputs), POSITIONS)[:, None, None]]
+        count = POSITIONS if self.weight[0].size <= 1024 else POSITIONS // 4
+        place = [rng.integers(0, len(inputs), count)[:, None, None]]
         for axis in (0, 1):
             reach = dilations[axis] * (self.weight.shape[2 + axis] - 1)
             outputs = (padded.shape[2 + axis] - reach - 1) // strides[axis] + 1
-            start = rng.integers(0, outputs, POSITIONS) * strides[axis]
+            start = rng.integers(0, outputs, count) * strides[axis]
             offset = np.arange(self.weight.shape[2 + axis]) * dilations[axis]
             shape = (-1, len(offset), 1) if axis == 0 else (-1, 1, len(offset))
             place.append((start[:, None] + offset).reshape(shape))
         patches = padded[place[0], :, place[1], place[2]]  # (count, kh, kw, channels)
         if self.by_tap:
-            return patches.reshape(POSITIONS, -1, patches.shape[-1]).transpose(1, 0, 2)
-        return patches.transpose(0, 3, 1, 2).reshape(POSITIONS, groups, -1).transpose(1, 0, 2)
+            return patches.reshape(count, -1, patches.shape[-1]).transpose(1, 0, 2)
+        return patches.transpose(0, 3, 1, 2).reshape(count, groups, -1).transpose(1, 0, 2)
 
     def rounded(self, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Integers for the weights, and what is missing from the mean output of each channel.
@@ -90,10 +92,14 @@ class Kernel:
             exact, step = self.weight.reshape(blocks, -1, k), scale.reshape(blocks, -1)
         left = exact.astype(np.float64)
         integers = np.empty_like(left)
-        for j in range(k):
-            integers[..., j] = np.rint(left[..., j] / step).clip(-LARGEST, LARGEST)
-            error = (left[..., j] - integers[..., j] * step) / factor[:, j, j, None]
-            left[..., j + 1 :] -= error[..., None] * factor[:, None, j, j + 1 :]
+        errors = np.empty_like(left)
+        for begin in range(0, k, STRIPE):  # within a stripe at once, behind it in one product
+            end = min(begin + STRIPE, k)
+            for j in range(begin, end):
+                integers[..., j] = np.rint(left[..., j] / step).clip(-LARGEST, LARGEST)
+                errors[..., j] = (left[..., j] - integers[..., j] * step) / factor[:, j, j, None]
+                left[..., j + 1 : end] -= errors[..., j, None] * factor[:, None, j, j + 1 : end]
+            left[..., end:] -= errors[..., begin:end] @ factor[:, begin:end, end:]
         missing = ((exact - integers * step[..., None]) * mean[:, None]).sum(-1)
         if self.by_tap:
             kernel = integers.reshape(*self.weight.shape[2:], out, k).transpose(2, 3, 0, 1)

@@ -90,3 +90,14 @@ def test_depthwise_kernels_are_rounded_channel_by_channel():
     integers, missing = one.rounded(scale)
     assert (integers.shape, missing.shape) == ((4, 1, 3, 3), (4,))
     assert np.abs(integers * scale.reshape(-1, 1, 1, 1) - one.weight).max() < 4 * scale.max()
+
+
+def test_stripes_give_what_one_column_after_the_other_gives(monkeypatch):
+    rng = np.random.default_rng(3)
+    one = kernel(rng.normal(size=(3, 20, 1, 1)))
+    one.watch(correlated(400, 20).T.reshape(1, 20, 20, 20).astype(np.float32), rng)
+    scale = np.abs(one.weight).max((1, 2, 3)) / 63
+    whole = one.rounded(scale)
+    monkeypatch.setattr(rounding, "STRIPE", 3)
+    for expected, found in zip(whole, one.rounded(scale)):
+        np.testing.assert_allclose(found, expected, atol=1e-9)
