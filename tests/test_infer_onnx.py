@@ -194,6 +194,7 @@ def test_results_are_no_inputs_and_no_input_is_overwritten(model, tmp_path):
             assert sorted(results(tmp_path / "out")) == ["a_colour.png", "summary.csv"]
 
 
+@pytest.mark.slow
 def test_model_of_fixed_size_and_batch_takes_every_picture(finished, pictures, tmp_path):
     file = tmp_path / "fixed.onnx"
     assert to_onnx.main(["--run", str(finished), "--out", str(file), "--size", "33x65", "--batch", "3"]) == 0

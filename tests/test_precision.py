@@ -77,6 +77,7 @@ def test_corrected_biases_take_out_the_mean_error_of_rounded_weights(monkeypatch
     assert corrected < 0.1 * plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["float16", "int8"])
 def test_command_reports_agreement_and_both_scores(finished, tmp_path, capsys, name):
     file = tmp_path / "small.onnx"
@@ -90,6 +91,7 @@ def test_command_reports_agreement_and_both_scores(finished, tmp_path, capsys, n
     assert exports.metadata(onnx.load(file))["precision"] == name
 
 
+@pytest.mark.slow
 def test_calibration_takes_a_folder_of_images(finished, scenes, tmp_path, capsys):
     file = tmp_path / "small.onnx"
     words = ["--precision", "int8", "--calibrate", str(scenes / "gta5" / "images"), "--size", "32x64"]
@@ -99,6 +101,7 @@ def test_calibration_takes_a_folder_of_images(finished, scenes, tmp_path, capsys
     assert "mIoU: float32" in printed  # the validation images have that size
 
 
+@pytest.mark.slow
 def test_score_that_cannot_be_had_is_told_with_its_reason(finished, tmp_path, capsys):
     words = ["--precision", "float16", "--size", "48x80", "--batch", "2"]
     assert to_onnx.main(["--run", str(finished), "--out", str(tmp_path / "a.onnx"), *words]) == 0

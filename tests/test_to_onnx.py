@@ -102,6 +102,7 @@ def test_other_weights_are_found_to_disagree(finished, tmp_path):
     assert found.difference > 0.1
 
 
+@pytest.mark.slow
 def test_disagreement_fails_names_the_size_and_keeps_the_file(finished, tmp_path, capsys, monkeypatch):
     compare = agreement.compare
 
