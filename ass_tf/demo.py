@@ -71,7 +71,8 @@ def deploy(run: Path, images: Path | None, out: Path, seed: int) -> int:
     print(f"\nthe ONNX model on {images}", flush=True)
     words = [str(ROOT / "export/infer_onnx.py"), str(model), str(images), "--out", str(results)]
     status = run_to_end([sys.executable, *words])
-    print(f"\nlook at the overlays in {results}")
+    if results.is_dir():
+        print(f"\nlook at the overlays in {results}")
     return status
 
 

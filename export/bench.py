@@ -114,12 +114,13 @@ def measure(cases: Sequence[tuple[Path, int, bool]], size: str, batch: int, roun
                 raise ValueError(f"{model}: cannot be measured.")
         for done in range(rounds):
             for worker, result, (model, *_) in zip(workers, results, cases):
-                worker.stdin.write("\n")
-                worker.stdin.flush()
-                answer = worker.stdout.readline().split()
-                if len(answer) != 2:
-                    raise ValueError(f"{model}: its process ended.")
-                result.append([float(value) for value in answer])
+                try:
+                    worker.stdin.write("\n")
+                    worker.stdin.flush()
+                    seconds, memory = map(float, worker.stdout.readline().split())
+                except (OSError, ValueError):
+                    raise ValueError(f"{model}: its process ended.") from None
+                result.append((seconds, memory))
             print(f"round {done + 1} of {rounds}", file=sys.stderr, flush=True)
     finally:
         for worker in workers:

@@ -2,7 +2,7 @@
 
     python export/infer_onnx.py MODEL IMAGES... --out DIR
 
-IMAGES are files, folders and patterns. Needs numpy, pillow and onnxruntime, nothing else: copy this file,
+IMAGES are files, folders and patterns. Needs Python 3.10, numpy, pillow 10.1 and onnxruntime: copy this file,
 street_images.py, segmenter.py and drawing.py beside the model. While the model works on one batch, the next ones are
 decoded and the last ones written.
 """
@@ -14,6 +14,7 @@ import collections
 import concurrent.futures
 import csv
 import dataclasses
+import math
 import os
 import signal
 import sys
@@ -113,8 +114,8 @@ class Progress:
         if photograph.error:
             clear = "\r\033[K" if self.live else ""
             print(f"{clear}skipped: {photograph.path}: {photograph.error}", file=sys.stderr)
-        left = (time.perf_counter() - self.start) / self.done * (self.total - self.done)
-        line = f"{self.done} of {self.total} images, {left // 60:.0f}:{left % 60:02.0f} left"
+        left = round((time.perf_counter() - self.start) / self.done * (self.total - self.done))
+        line = f"{self.done} of {self.total} images, {left // 60}:{left % 60:02} left"
         if self.live:
             bar = ("#" * (20 * self.done // self.total)).ljust(20, ".")
             print(f"\r[{bar}] {line}\033[K", end="\n" if self.done == self.total else "", file=sys.stderr, flush=True)
@@ -166,13 +167,17 @@ def segment(
                     writing.append((photograph, job))
             written(ahead)
         written(0)
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second one would lose what the first has promised
+            signal.signal(number, signal.SIG_IGN)
+        raise
     finally:
         readers.shutdown(cancel_futures=True)
         writers.shutdown()  # what has been segmented is still written
 
 
 def write_summary(file: Path, photographs: Sequence[Photograph], names: Sequence[str]) -> None:
-    """A line for each photograph that was read or refused: sizes, seconds, the share of each class."""
+    """A line for each photograph that was finished or refused: sizes, seconds, the share of each class."""
     unfinished = file.with_name(f".{file.name}.part")
     try:
         with open(unfinished, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
@@ -190,10 +195,11 @@ def write_summary(file: Path, photographs: Sequence[Photograph], names: Sequence
         unfinished.unlink(missing_ok=True)
 
 
-def _number(least: int):
+def _number(least: int, most: float = math.inf):
     def number(text: str) -> int:
-        if not (text.isdecimal() and int(text) >= least):
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least} on. Received: {text}")
+        if not (text.isdecimal() and least <= int(text) <= most):
+            limit = "on" if most == math.inf else f"to {most}"
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} {limit}. Received: {text}")
         return int(text)
 
     return number
@@ -216,7 +222,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--tile", type=_size, metavar="HxW", help="run the model on tiles of this size")
     add("--overlap", type=_number(0), metavar="N", help="pixels that neighbouring tiles share (default: a quarter)")
     add("--batch", type=_number(1), default=1, metavar="N", help="pictures of one size run together (default: 1)")
-    add("--threads", type=_number(1), metavar="N", help="for the model, on the CPU (default: one per core)")
+    add("--threads", type=_number(1, 4096), metavar="N", help="for the model, on the CPU (default: one per core)")
     add("--provider", choices=list(segmenter.PROVIDERS), help="what to run on (default: the first that is there)")
     add("--outputs", nargs="+", choices=list(drawing.OUTPUTS), default=list(drawing.OUTPUTS), help="default: all")
     add("--max-pixels", type=_number(1), default=street_images.MAX_PIXELS, metavar="N",
@@ -264,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     begun = time.perf_counter()
     model = _prepare(options)
-    if any(Path(word).resolve() == options.out.resolve() for word in options.images):
+    if any(os.path.realpath(word) == os.path.realpath(options.out) for word in options.images):
         raise segmenter.ModelError(f"{options.out}: --out must be another folder than that of the images.")
     paths = street_images.find(options.images, options.out)
     if not paths:
@@ -276,7 +282,8 @@ def _main(options: argparse.Namespace) -> int:
         segment(model, photographs, options, Progress(len(photographs)))
     finally:
         wall = time.perf_counter() - started
-        write_summary(options.out / "summary.csv", photographs, model.names)
+        if any(photograph.shares is not None or photograph.error for photograph in photographs):
+            write_summary(options.out / "summary.csv", photographs, model.names)
     skipped = sum(1 for photograph in photographs if photograph.error)
     print(f"{len(paths) - skipped} images in {options.out}" + (f", {skipped} skipped" if skipped else ""))
     print(

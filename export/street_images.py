@@ -15,11 +15,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF")
 MAX_PIXELS = 100_000_000
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # EXIF's orientations
 
 Image.init()  # before there are threads
 Image.MAX_IMAGE_PIXELS = None  # `decode` has a limit of its own, with a message of its own
@@ -40,28 +49,28 @@ def find(words: Sequence[str], out: Path) -> list[Path]:
     Returns:
         paths: a word that matches nothing stands for itself, so that it is named as missing later.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for word in words:
         matches = [word] if os.path.lexists(word) else sorted(glob.glob(word, recursive=True)) or [word]
         for match in matches:
             for path in _walk(Path(match), set()) if os.path.isdir(match) else [Path(match)]:
-                found.setdefault(path.resolve(), path)
-    results = out.resolve()
-    return [path for real, path in found.items() if results not in real.parents]
+                found.setdefault(os.path.realpath(path), path)
+    results = Path(os.path.realpath(out))
+    return [path for real, path in found.items() if results not in Path(real).parents]
 
 
-def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
+def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
     """Files below a folder that have an image's suffix; a folder that cannot be read stands for itself."""
-    if folder.resolve() in seen:  # links may lead in a circle
+    if os.path.realpath(folder) in seen:  # links may lead in a circle
         return
-    seen.add(folder.resolve())
+    seen.add(os.path.realpath(folder))
     try:
         inside = sorted(folder.iterdir())
     except OSError:
         yield folder
         return
     for path in inside:
-        if path.is_dir():
+        if os.path.isdir(path):
             yield from _walk(path, seen)
         elif path.suffix.lower() in SUFFIXES:
             yield path
@@ -117,8 +126,8 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         Unreadable: it is missing, no image, damaged, or too large.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise Unreadable("is a folder that cannot be read." if path.is_dir() else "is no ordinary file.")
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise Unreadable("is a folder that cannot be read." if os.path.isdir(path) else "is no ordinary file.")
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
@@ -141,9 +150,12 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image) or image
+        orientation = image.getexif().get(0x0112)
+    except MemoryError:
+        raise
     except Exception:  # damaged EXIF data say nothing
         return image
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

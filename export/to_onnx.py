@@ -9,9 +9,10 @@ The file carries class names, colours and settings (`ass_tf.trained.description`
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,12 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
 
     Raises:
         ValueError: the run, its images or the options cannot be used.
-        Disagreement: more than 0.1 % of the pixels differ at one size; the file stays.
+        Disagreement: more than 0.1 % of the pixels differ at one size; the new file stays beside an older one's.
     """
+    trained.settings_of(run)  # else a folder would be made for a run that is not there
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise ValueError(f"{out}: --out must be a file in a folder that can be written. Received: none.")
     process.start_tensorflow()
     import agreement
     import conversion
@@ -48,9 +53,11 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
     calibration = _calibration(options, settings, size) if options.precision == "int8" else []
     given = {"probabilities": options.probabilities, "size": options.size or (None, None), "batch": options.batch}
     model = conversion.convert(serving.Serving(generator, **given), opset=options.opset)
+    unverified = out.with_name(f"{out.stem}.unverified.onnx")
     if options.precision == "float32":
-        _write(model, {**entries, "precision": "float32"}, out)
-        model = onnx.load(out)
+        conversion.stamp(model, {**entries, "precision": "float32"})
+        conversion.write(model, unverified)
+        model = onnx.load(unverified)
     shapes = agreement.shapes_for(size, (options.batch, *given["size"]))
     with tempfile.TemporaryDirectory() as folder:
         saved = serving.save(serving.Serving(generator, probabilities=True), Path(folder))
@@ -59,21 +66,18 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
     failed = next((row for row in found if row.worst > agreement.LIMIT), None)
     if failed:
         raise Disagreement(
-            f"{out if options.precision == 'float32' else run}: at {_text(failed.shape)} {failed.worst:.2%} of the "
-            f"pixels have another label than Keras gives (at most {agreement.LIMIT:.1%} may)."
+            f"{unverified if options.precision == 'float32' else run}: at {_text(failed.shape)} {failed.worst:.2%} of "
+            f"the pixels have another label than Keras gives (at most {agreement.LIMIT:.1%} may)."
         )
-    if options.precision != "float32":
+    if options.precision == "float32":
+        os.replace(unverified, out)
+    else:
         reduced = _reduce(options.precision, model, calibration)
-        _write(reduced, {**entries, "precision": options.precision}, out)
-        _compare_precisions(settings, model, onnx.load(out), options, calibration)
-
-
-def _write(model: onnx.ModelProto, entries: Mapping[str, str], out: Path) -> None:
-    import conversion
-
-    conversion.stamp(model, entries)
-    conversion.write(model, out)
+        conversion.stamp(reduced, {**entries, "precision": options.precision})
+        conversion.write(reduced, out)
     print(f"Written: {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
+    if options.precision != "float32":
+        _compare_precisions(settings, model, onnx.load(out), options, calibration)
 
 
 def _text(shape: Sequence[int]) -> str:
@@ -139,6 +143,14 @@ def _compare_precisions(
         print(f"No mIoU: {hindrance}")
 
 
+def _name(options: argparse.Namespace) -> str:
+    """Default name of a model's file: what is asked for beyond the ordinary is in it."""
+    parts = ["model"] + [options.precision] * (options.precision != "float32") + ["best"] * (options.snapshot == "best")
+    parts += [f"{options.size[0]}x{options.size[1]}"] if options.size else []
+    parts += [f"batch{options.batch}"] if options.batch else []
+    return "_".join(parts + ["probabilities"] * options.probabilities)
+
+
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
@@ -172,8 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = options.run
     try:
         run = run or trained.newest_finished()
-        suffix = "" if options.precision == "float32" else f"_{options.precision}"
-        convert(options, run, options.out or run / "export" / f"model{suffix}.onnx")
+        convert(options, run, options.out or run / "export" / f"{_name(options)}.onnx")
     except (ValueError, OSError) as error:
         return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
     except Exception as error:  # of TensorFlow and onnxruntime, out of memory mostly

@@ -129,5 +129,6 @@ def make(folder):
     inside.write_bytes(sound_files(9)["plain.png"])
     kinds[inside] = SOUND
     (folder / "dangling.jpg").symlink_to(folder / "nothing")
-    kinds[folder / "dangling.jpg"] = BROKEN
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
+    kinds[folder / "dangling.jpg"] = kinds[folder / "loop.jpg"] = BROKEN
     return kinds

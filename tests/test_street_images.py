@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import odd_files
 import pytest
@@ -53,6 +55,25 @@ def test_pictures_are_turned_upright(decoded, orientation, turn):
     exif[0x0112] = orientation
     found = decoded(odd_files.encoded(PICTURE, "PNG", exif=exif))
     np.testing.assert_array_equal(found, np.rot90(np.asarray(PICTURE), turn))
+
+
+def test_pictures_are_turned_upright_beside_a_damaged_entry(decoded):
+    # Two entries: ImageWidth, a number by the standard, as text; orientation 6.
+    entries = struct.pack("<HHI4sHHII", 0x0100, 2, 4, b"wid\0", 0x0112, 3, 1, 6)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4)
+    found = decoded(odd_files.encoded(PICTURE, "JPEG", exif=exif))
+    assert found.size == (24, 40)
+
+
+def test_links_in_a_circle_end(tmp_path):
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    (tmp_path / "in" / "again").mkdir(parents=True)
+    (tmp_path / "in" / "again" / "back").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "a.png").touch()
+    found = street_images.find([str(tmp_path)], tmp_path / "out")
+    assert sorted(path.name for path in found) == ["a.png", "loop.jpg"]
+    with pytest.raises(street_images.Unreadable):
+        street_images.decode(tmp_path / "loop.jpg")
 
 
 def test_first_frame_is_taken(decoded):

@@ -82,11 +82,12 @@ def test_comparison_covers_an_odd_size_and_another_batch():
 
 def test_comparison_is_printed_for_every_size(finished, tmp_path, capsys):
     assert to_onnx.main(["--run", str(finished), "--out", str(tmp_path / "a.onnx")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"Written: {tmp_path / 'a.onnx'}")
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last.startswith(f"Written: {tmp_path / 'a.onnx'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
     sizes = [" x ".join(map(str, shape)) for shape in agreement.shapes_for((32, 64), (None,) * 3)]
-    assert [line[:18].strip() for line in lines[2:]] == sizes
-    assert all(line.endswith("0.0000%") for line in lines[2:])
+    assert [line[:18].strip() for line in lines[1:]] == sizes
+    assert all(line.endswith("0.0000%") for line in lines[1:])
 
 
 def test_other_weights_are_found_to_disagree(finished, tmp_path):
@@ -111,13 +112,15 @@ def test_disagreement_fails_names_the_size_and_keeps_the_file(finished, tmp_path
         return [*good, dataclasses.replace(last, onnx=0.0123)]
 
     monkeypatch.setattr(agreement, "compare", worse)
+    (tmp_path / "a.onnx").write_text("an older one")
     assert to_onnx.main(["--run", str(finished), "--out", str(tmp_path / "a.onnx")]) == 1
     error = capsys.readouterr().err
     assert error == (
-        f"error: {tmp_path / 'a.onnx'}: at 3 x 32 x 16 1.23% of the pixels have another label than Keras gives "
-        "(at most 0.1% may).\n"
+        f"error: {tmp_path / 'a.unverified.onnx'}: at 3 x 32 x 16 1.23% of the pixels have another label "
+        "than Keras gives (at most 0.1% may).\n"
     )
-    assert (tmp_path / "a.onnx").exists()
+    assert onnx.load(tmp_path / "a.unverified.onnx").graph.node
+    assert (tmp_path / "a.onnx").read_text() == "an older one"
 
 
 def test_newest_finished_run_is_exported_by_default(finished, monkeypatch, capsys):
@@ -133,6 +136,7 @@ def test_newest_finished_run_is_exported_by_default(finished, monkeypatch, capsy
         (["--size", "12"], "must be HEIGHTxWIDTH in pixels"),
         (["--batch", "0"], "must be a number above 0"),
         (["--opset", "99"], "--opset"),
+        (["--out", "."], "--out must be a file in a folder that can be written"),
         (["--calibrate", "."], "--calibrate goes with --precision int8"),
         (["--precision", "int8", "--calibrate", "."], "must name a folder with images"),
     ],
