@@ -25,12 +25,14 @@ setup(
         "pillow>=10.1",
         "pydantic>=2.7",
         "rich>=13",
+        "safetensors>=0.4",
         "tensorboard",
         "tensorflow>=2.15",
         "tf2onnx>=1.16",
     ],
     extras_require={
         "cuda": ["tensorflow[and-cuda]>=2.15"],
+        "torch": ["torch>=2.6"],
         "test": ["pytest>=8", "ruff>=0.8"],
     },
 )

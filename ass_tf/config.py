@@ -92,7 +92,7 @@ class Model(Section):
     rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (6, 12, 18, 24)
     """Dilations of the head's summed 3x3 branches; [6, 12] is what AdaptSegNet's code runs."""
     weights: str | None = "imagenet"
-    """Backbone: `imagenet` (keras.applications), a weights file of the keras.applications model, or null: random."""
+    """`imagenet` (keras.applications), a weights file of that model, a file of ass_tf.weights, or null: random."""
     batch_norm: Literal["batch", "frozen"] = "batch"
     """`batch`: statistics of each domain's batch, running ones updated; `frozen`: the loaded running statistics."""
 
@@ -198,8 +198,8 @@ class Config(Section):
             refuse("classes", "name 2 to 250 different classes", self.classes)
         if self.target.labelled == 0 and not self.target.labelled_list and self.method in ("oracle", "fcsa", "csa"):
             refuse("target.labelled", f"be at least 1 for method {self.method}", 0)
-        if self.model.backbone == "tiny" and self.model.weights is not None:
-            refuse("model.weights", "be null for the tiny backbone, which has no trained weights", self.model.weights)
+        if self.model.backbone == "tiny" and not (self.model.weights or ".safetensors").endswith(".safetensors"):
+            refuse("model.weights", "be null or a .safetensors file for the tiny backbone", self.model.weights)
         if self.model.batch_norm == "frozen" and self.model.weights is None:
             refuse("model.weights", "be given with batch_norm frozen, whose statistics they hold", None)
         if self.train.steps > self.optimiser.decay_steps:

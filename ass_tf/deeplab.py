@@ -8,10 +8,13 @@ Source: Chen et al. 2017 (DeepLab-v2), arXiv 1606.00915; Tsai et al. 2018 (Adapt
 
 import math
 from functools import partial
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 from keras import layers
+
+from ass_tf import torch_layout
 
 MOMENTUM, EPSILON = 0.9, 1e-5  # AdaptSegNet's batch norm; Keras' defaults are others
 CAFFE_BGR_MEAN = (104.00698793, 116.66876762, 122.67891434)
@@ -160,7 +163,8 @@ def build_generator(num_classes, *, backbone, output_stride, rates, weights, bat
         backbone: key of BACKBONES, or a callable (images, batch norm builder, output_stride) -> features.
         output_stride: 8 or 16, pixels per feature cell.
         rates: dilations of the head's 3x3 branches, whose outputs are summed.
-        weights: "imagenet", a weights file of the `keras.applications` model without top, or None.
+        weights: "imagenet", a weights file of the `keras.applications` model without top, a file of `ass_tf.weights`
+            (.safetensors, whose head is taken if it fits), or None.
         batch_norm: "batch" or "frozen" (running statistics also in training).
         synchronised: bool. Statistics over all replicas, so that n replicas compute what one would.
 
@@ -183,7 +187,9 @@ def build_generator(num_classes, *, backbone, output_stride, rates, weights, bat
     features = build(images, normalise, output_stride)
     logits = _head(features, num_classes, rates)
     generator = keras.Model(images, [features, logits], name="generator")
-    if weights is not None:
+    if weights is not None and weights.endswith(".safetensors"):
+        torch_layout.load_into(generator, Path(weights))
+    elif weights is not None:
         load_backbone(generator, backbone, weights)
     return generator
 

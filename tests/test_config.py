@@ -174,7 +174,7 @@ def test_wrong_type_or_range_is_named_with_the_rule_and_what_was_received(key, v
         ),
         (
             {"model": {"backbone": "tiny"}},
-            'model.weights must be null for the tiny backbone, which has no trained weights. Received: "imagenet".',
+            'model.weights must be null or a .safetensors file for the tiny backbone. Received: "imagenet".',
         ),
         (
             {"model": {"batch_norm": "frozen", "weights": None}},

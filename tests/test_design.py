@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ass_tf"
 LAYERS = (
-    {"terminal", "process", "config", "labels", "files"},
+    {"terminal", "process", "config", "labels", "files", "torch_layout"},
     {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics"},
     {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal", "serving"},
-    {"train", "evaluate", "trained"},
+    {"train", "evaluate", "trained", "weights"},
     {"demo", "sweep", "report"},
 )
 FILES = sorted(PACKAGE.glob("*.py"))
