@@ -3,8 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+# Of this spelling pip takes a build without CUDA where PyPI's own are of that kind.
+TORCH ?= torch==2.13.0
+# TensorFlow Addons needs TensorFlow 2.15, which needs Python 3.10 or 3.11.
+OLD := .venv-addons
+OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
-.PHONY: demo test test-slow lint bench check-kill check-memory clean
+.PHONY: demo test test-slow test-torch test-addons parity lint bench check-kill check-memory clean
 
 demo: $(INSTALLED)
 	$(RUN) -m ass_tf.demo $(DEMO)
@@ -14,6 +19,15 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(RUN) -m pytest -q -m slow
+
+test-torch: $(VENV)/.torch
+	$(RUN) -m pytest -q -m "slow or not slow" tests/test_parity.py tests/test_weights.py
+
+test-addons: $(OLD)/.installed
+	$(OLD)/bin/python -m pytest -q -m "slow or not slow"
+
+parity: $(VENV)/.torch
+	$(RUN) tests/parity.py
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .
@@ -34,5 +48,16 @@ $(INSTALLED): setup.py
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[test]"
 	touch $@
 
+$(VENV)/.torch: $(INSTALLED)
+	$(RUN) -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	touch $@
+
+$(OLD)/.installed: setup.py
+	for python in $(PYTHON) python3.11 python3.10; do \
+	    $$python -c '$(OLD_VERSIONS)' 2>/dev/null && exec $$python -m venv $(OLD); done; \
+	    echo "error: TensorFlow Addons needs Python 3.10 or 3.11: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1
+	$(OLD)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test,addons]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(OLD) build *.egg-info

@@ -31,6 +31,8 @@ setup(
         "tf2onnx>=1.16",
     ],
     extras_require={
+        # TensorFlow Addons ended with TensorFlow 2.15, for Python 3.9 to 3.11; onnx 1.19 is too new for its protobuf.
+        "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*", "onnx<1.19"],
         "cuda": ["tensorflow[and-cuda]>=2.15"],
         "torch": ["torch>=2.6"],
         "test": ["pytest>=8", "ruff>=0.8"],

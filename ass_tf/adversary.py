@@ -10,7 +10,7 @@ from collections import namedtuple
 import keras
 import tensorflow as tf
 
-from ass_tf import deeplab, discriminators, losses
+from ass_tf import deeplab, discriminators, losses, optimisers
 from ass_tf.labels import SOURCE, TARGET
 
 # generator: keras.Model. global_discriminator, semantic_discriminator: keras.Model, or None where the method has none.
@@ -48,42 +48,13 @@ def build_networks(method, num_classes, model, synchronised=False, *, global_wid
     )
 
 
-class SGD(keras.optimizers.SGD):
-    """SGD with L2 decay added to the gradient, and the rate outside the momentum, as PyTorch and the base code have it.
-
-    Keras' own keeps rate x gradient in the momentum, which lags behind a decaying rate, and its decay is decoupled.
-
-    Args:
-        learning_rate, momentum, nesterov: as in `keras.optimizers.SGD`.
-        l2: float, weight decay.
-    """
-
-    def __init__(self, learning_rate, momentum, nesterov, l2, name="SGD"):
-        super().__init__(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name)
-        self.l2 = l2
-
-    def update_step(self, gradient, variable, learning_rate=None):
-        """One step; Keras 2 passes no rate."""
-        rate = tf.cast(self.learning_rate if learning_rate is None else learning_rate, variable.dtype)
-        gradient = gradient + self.l2 * variable
-        if self.momentum:
-            velocity = self.momentums[self._index_of(variable)]
-            velocity.assign(self.momentum * velocity + gradient)
-            gradient = gradient + self.momentum * velocity if self.nesterov else velocity
-        variable.assign_sub(rate * gradient)
-
-    def _index_of(self, variable):
-        if hasattr(self, "_get_variable_index"):
-            return self._get_variable_index(variable)
-        return self._index_dict[self._var_key(variable)]  # Keras 2
-
-    def get_config(self):
-        return {**super().get_config(), "l2": self.l2}
-
-
 def build_optimisers(
     networks,
     *,
+    generator,
+    generator_options,
+    discriminator,
+    discriminator_options,
     lr,
     momentum,
     nesterov,
@@ -97,36 +68,46 @@ def build_optimisers(
     power,
     decay_steps,
 ):
-    """SGD for G's two groups, Adam for each discriminator, all with polynomial decay; their variables exist at once.
+    """One for each of G's two groups and for each discriminator, with polynomial decay; their variables exist at once.
 
     Args:
         networks: Networks.
-        others: the settings of `config.Optimiser`.
+        others: the settings of `schema.Optimiser`.
 
     Returns:
         Optimisers.
+
+    Raises:
+        ValueError: an optimiser that is not there or does not take its options.
     """
 
     def decayed(rate):
         return keras.optimizers.schedules.PolynomialDecay(rate, decay_steps, end_learning_rate=0.0, power=power)
 
-    def adam(network, name):
+    def of_group(variables, multiplier, name):
+        rate = decayed(lr * multiplier)
+        if generator != "SGD":
+            return optimisers.build_named(generator, rate, variables, generator_options)
+        optimiser = optimisers.SGD(rate, momentum, nesterov, weight_decay, name=f"sgd_{name}")
+        optimiser.build(variables)
+        return optimiser
+
+    def of_discriminator(network, name):
         if network is None:
             return None
-        optimiser = keras.optimizers.Adam(decayed(discriminator_lr), beta_1, beta_2, epsilon, name=name)
+        rate = decayed(discriminator_lr)
+        if discriminator != "Adam":
+            return optimisers.build_named(discriminator, rate, network.trainable_variables, discriminator_options)
+        optimiser = optimisers.Adam(rate, beta_1, beta_2, epsilon, name=f"adam_{name}")
         optimiser.build(network.trainable_variables)
         return optimiser
 
-    groups = []
-    for variables, multiplier, name in zip(
-        deeplab.variables_of(networks.generator), (backbone_multiplier, head_multiplier), ("backbone", "head")
-    ):
-        groups.append(SGD(decayed(lr * multiplier), momentum, nesterov, weight_decay, name=f"sgd_{name}"))
-        groups[-1].build(variables)
+    backbone, head = deeplab.variables_of(networks.generator)
     return Optimisers(
-        *groups,
-        adam(networks.global_discriminator, "adam_global"),
-        adam(networks.semantic_discriminator, "adam_semantic"),
+        of_group(backbone, backbone_multiplier, "backbone"),
+        of_group(head, head_multiplier, "head"),
+        of_discriminator(networks.global_discriminator, "global"),
+        of_discriminator(networks.semantic_discriminator, "semantic"),
     )
 
 

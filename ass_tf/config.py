@@ -1,7 +1,6 @@
-"""Typed, frozen settings: defaults, JSON files that state what differs, overrides, and the record of a run.
+"""Settings from JSON files that state what differs from the defaults, overrides, and the record of a run.
 
-A section is the keyword list of the builder that takes it (`deeplab.build_generator(**section)`). No TensorFlow here;
-whether the named files exist is left to `datasets`.
+The settings themselves are `schema`'s; whether the files they name exist is left to `datasets`. No TensorFlow here.
 
     python -m ass_tf.config --schema              the JSON schema of a settings file
     python -m ass_tf.config FILE [--set KEY=VALUE] the settings a file resolves to
@@ -14,218 +13,16 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from ass_tf import labels, terminal
-
-Positive = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[int, Field(ge=0)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
+from ass_tf import terminal
+from ass_tf.schema import Config
 
 
 class ConfigError(ValueError):
     """Settings that cannot be used; the message is one line that names the key."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
-
-
-class Domain(Section):
-    dataset: Literal["gta5", "synthia", "cityscapes", "camvid", "folder"]
-    """Layout and label ids of the files under `root`."""
-    root: str
-    """Folder of the data set, relative to the working directory."""
-    size: Size
-    """(height, width) that images and labels are resized to before the network sees them."""
-    split: str = "train"
-    """Which part, for data sets that have parts (cityscapes, camvid)."""
-    images: str = "images"
-    """dataset=folder: folder of the images under `root`."""
-    labels: str = "labels"
-    """dataset=folder: folder of the label PNGs under `root`, named like the images."""
-    class_file: str | None = None
-    """dataset=folder: JSON of raw label id -> class name; default `root`/classes.json."""
-    mapping: str | None = None
-    """dataset=folder: JSON of class name -> name in `classes`, its train id, or null; default: equal names."""
-    list: str | None = None
-    """Text file with one image name a line (as `python -m ass_tf.datasets` prints them): use only these."""
-
-
-class Target(Domain):
-    labelled: NotNegative | Literal["all"] = "all"
-    """Number of labelled images, drawn at random from `labelled_seed`; a smaller number draws a subset."""
-    labelled_seed: int = 0
-    """Seed of that draw."""
-    labelled_list: str | None = None
-    """Text file that names the labelled images instead, one a line."""
-
-
-class Batch(Section):
-    source: Positive = 1
-    """Source images per step, over all replicas."""
-    labelled: Positive = 1
-    """Labelled target images per step, over all replicas."""
-    unlabelled: Positive = 1
-    """Unlabelled target images per step, over all replicas."""
-
-
-class Augmentation(Section):
-    flip: bool = False
-    """Mirror half of the images."""
-    scale: Annotated[float, Field(ge=1, le=4)] = 1.0
-    """Enlarge by a random factor from 1 to this, then crop back to `size`."""
-    colour: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Strength of random brightness, contrast, saturation and tint."""
-
-
-class Model(Section):
-    backbone: Literal["resnet101", "resnet50", "mobilenetv2", "tiny"] = "resnet101"
-    """`tiny` is a small network for tests and the demo, trained from random weights."""
-    output_stride: Literal[8, 16] = 8
-    """Pixels per feature cell; later strides become dilations."""
-    rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (6, 12, 18, 24)
-    """Dilations of the head's summed 3x3 branches; [6, 12] is what AdaptSegNet's code runs."""
-    weights: str | None = "imagenet"
-    """`imagenet` (keras.applications), a weights file of that model, a file of ass_tf.weights, or null: random."""
-    batch_norm: Literal["batch", "frozen"] = "batch"
-    """`batch`: statistics of each domain's batch, running ones updated; `frozen`: the loaded running statistics."""
-
-
-class Discriminators(Section):
-    global_width: Positive = 64
-    """Channels of D_g's first convolution; the next three have 2, 4 and 8 times as many."""
-    semantic_width: Positive = 1024
-    """Hidden channels of D_s."""
-
-
-class Losses(Section):
-    lambda_seg: Weight = 1.0
-    """Weight of the segmentation losses (eq. 1)."""
-    lambda_gadv: Weight = 0.001
-    """Weight of the global adversarial loss (eq. 2)."""
-    lambda_sadv: Weight | None = None
-    """Weight of the semantic-level adversarial loss (eq. 5, 7); null: 0.01 for csa, 0.04 for fcsa."""
-    lambda_gd: Weight = 1.0
-    """Weight of the global discriminator's loss (eq. 3)."""
-    lambda_sd: Weight = 1.0
-    """Weight of the semantic-level discriminator's loss (eq. 6, 8)."""
-    direction: Literal["source_to_target", "target_to_source"] = "source_to_target"
-    """Which domain's images the adversarial terms move: the paper's source, or AdaptSegNet's target."""
-
-
-class Optimiser(Section):
-    lr: Rate = 2.5e-4
-    """Initial rate of G's backbone (SGD)."""
-    momentum: Fraction = 0.9
-    """Momentum of G's SGD."""
-    nesterov: bool = True
-    """Nesterov momentum for G."""
-    weight_decay: Weight = 5e-4
-    """L2 added to the gradients of G's kernels and head biases before momentum."""
-    backbone_multiplier: Weight = 1.0
-    """Factor of `lr` for the backbone; 3 is what AdaptSegNet's code amounts to."""
-    head_multiplier: Weight = 10.0
-    """Factor of `lr` for the head."""
-    discriminator_lr: Rate = 1e-4
-    """Initial rate of the discriminators' Adam."""
-    beta_1: Fraction = 0.9
-    """Adam's first decay."""
-    beta_2: Fraction = 0.99
-    """Adam's second decay."""
-    epsilon: Rate = 1e-8
-    """Adam's epsilon."""
-    power: Weight = 0.9
-    """rate(step) = rate0 (1 - step / decay_steps) ^ power, for all optimisers."""
-    decay_steps: Positive = 250000
-    """Step at which the rates would reach zero."""
-
-
-class Train(Section):
-    steps: Positive = 150000
-    """Steps of the run."""
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Arithmetic of the networks; weights stay float32, float16 comes with loss scaling."""
-    deterministic: bool = True
-    """Bit-identical repetition on the same machine; some operations are slower on GPUs."""
-    checkpoint_every: Positive = 1000
-    """Steps between checkpoints."""
-    validate_every: Positive = 5000
-    """Steps between validations; the last step is always validated."""
-    log_every: Positive = 50
-    """Steps between lines of log.jsonl, on TensorBoard, and on a stdout that is no terminal."""
-
-
-class Config(Section):
-    method: Literal["oracle", "joint", "ga", "fcsa", "csa"]
-    """oracle: labelled target only; joint: and source; ga, fcsa, csa: joint plus the adversaries of that name."""
-    classes: Literal["cityscapes19", "synthia16"] | tuple[str, ...] = "cityscapes19"
-    """The class set: a known one, or the names in the order of the train ids."""
-    source: Domain
-    """Rendered, labelled images (I_s)."""
-    target: Target
-    """Photographs: all serve unlabelled (I_tu), some labelled (I_tl)."""
-    validation: Domain | None = None
-    """Labelled images to score on; null: no validation."""
-    batch: Batch = Batch()
-    """Images per step."""
-    augmentation: Augmentation = Augmentation()
-    """Random changes of training images."""
-    model: Model = Model()
-    """G and its head."""
-    discriminators: Discriminators = Discriminators()
-    """D_g and D_s."""
-    losses: Losses = Losses()
-    """Weights of the terms of equations 9 and 10."""
-    optimiser: Optimiser = Optimiser()
-    """SGD for G, Adam for the discriminators."""
-    train: Train = Train()
-    """The loop."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Seed of initial weights, order of images and augmentation."""
-
-    @model_validator(mode="after")
-    def _check_combinations(self) -> Config:
-        def refuse(key: str, rule: str, received: Any) -> None:
-            raise ValueError(f"{key} must {rule}. Received: {json.dumps(received)}.")
-
-        if not 2 <= len(set(self.class_names)) == len(self.class_names) <= 250:
-            refuse("classes", "name 2 to 250 different classes", self.classes)
-        if self.target.labelled == 0 and not self.target.labelled_list and self.method in ("oracle", "fcsa", "csa"):
-            refuse("target.labelled", f"be at least 1 for method {self.method}", 0)
-        if self.model.backbone == "tiny" and not (self.model.weights or ".safetensors").endswith(".safetensors"):
-            refuse("model.weights", "be null or a .safetensors file for the tiny backbone", self.model.weights)
-        if self.model.batch_norm == "frozen" and self.model.weights is None:
-            refuse("model.weights", "be given with batch_norm frozen, whose statistics they hold", None)
-        if self.train.steps > self.optimiser.decay_steps:
-            refuse("train.steps", f"not exceed optimiser.decay_steps {self.optimiser.decay_steps}", self.train.steps)
-        for key in ("source", "target", "validation"):
-            domain = getattr(self, key)
-            given = [k for k in ("class_file", "mapping") if domain and getattr(domain, k) is not None]
-            if given and domain.dataset != "folder":
-                refuse(f"{key}.{given[0]}", f"be null unless {key}.dataset is folder", getattr(domain, given[0]))
-        return self
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return labels.class_names(self.classes)
-
-    @property
-    def uses_source(self) -> bool:
-        return self.method != "oracle"
-
-    @property
-    def uses_labelled(self) -> bool:
-        return self.target.labelled != 0 or self.target.labelled_list is not None
-
-    @property
-    def uses_unlabelled(self) -> bool:
-        return self.method in ("ga", "fcsa", "csa")
 
 
 def _settings(section: Any = Config, above: str = "") -> Iterator[str]:

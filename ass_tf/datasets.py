@@ -134,7 +134,7 @@ def open_domain(
 
     Args:
         classes: the class set, in the order of the train ids.
-        dataset, root, size, split, images, labels, class_file, mapping, list: as in `config.Domain`.
+        dataset, root, size, split, images, labels, class_file, mapping, list: as in `schema.Domain`.
         require_labels: whether each image must have a label; without, a label that is missing is None.
 
     Returns:

@@ -163,7 +163,7 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, flip
         stream: int or str. Domains of different streams draw independently.
         start_step: int. Number of the first step.
         with_labels: bool.
-        flip, scale, colour: as in `config.Augmentation`.
+        flip, scale, colour: as in `schema.Augmentation`.
 
     Returns:
         dataset: tf.data.Dataset of images, float32 (b, h, w, 3) from 0 to 255; with labels, of (images, labels), the

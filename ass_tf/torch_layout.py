@@ -1,7 +1,7 @@
-"""Weights as PyTorch has them: the base code's names and shapes, and files read without running code that they hold.
+"""Weights as PyTorch has them: the base code's names and shapes, and files read without running what they hold.
 
-Of a network nothing but its layers and their weights is used, so that TensorFlow is not needed here, and PyTorch for its
-own files only. The command that converts files is `weights`.
+Of a network nothing but its layers and their weights is used, so that TensorFlow is not needed here, and PyTorch only
+for its own files. The command that converts files is `weights`.
 
 Source: Tsai et al. 2018 (AdaptSegNet), arXiv 1802.10349, whose DeepLab-v2 gives the names.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -160,8 +161,8 @@ def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """torchvision's ResNet for this one's input: BGR of 0 to 255 minus Caffe's mean, not RGB normalised to variance 1.
 
-    The first kernel takes up order and scale, the first batch norm the difference of the means. Exact but for the
-    image's border, where padding stands for another grey; the stride, which torchvision has in the 3x3, stays different.
+    The first kernel takes up order and scale, the first batch norm the difference of the means: exact but for the
+    image's border, where padding stands for another grey. The stride, which torchvision has in the 3x3, stays another.
     """
     kernel, mean = tensors.get("conv1.weight"), tensors.get("bn1.running_mean")
     if kernel is None or mean is None or kernel.shape[1:2] != (3,) or mean.shape != kernel.shape[:1]:
@@ -180,7 +181,7 @@ def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a file of `torch.save` that holds a state dict, as such or inside a dict.
+    """The tensors of a .safetensors file, or of the state dict in a file of `torch.save`, as such or inside a dict.
 
     Raises:
         ValueError: it cannot be read, holds anything that loading would have to execute, or holds no tensors.
@@ -228,14 +229,16 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         wanted = ".".join(map(str, OLDEST_PYTORCH))
         raise ValueError(f"{path}: PyTorch must be {wanted} or newer to read it safely. Received: {torch.__version__}.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of many kinds, some of several lines
-        wanted = re.search(r"GLOBAL (\S+)", str(error))
-        if wanted:
-            reason = f"it holds more than tensors, and loading it would execute {wanted[1]}; refused"
-        else:
-            reason = f"no file of torch.save, or damaged: {(str(error) or repr(error)).splitlines()[0]}"
-        raise ValueError(f"{path}: {reason}.") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many kinds; PyTorch's own advice, to load it all the same, is not passed on
+        call = re.search(r"GLOBAL (\S+)", str(error))
+        if call:
+            raise ValueError(
+                f"{path}: refused, since loading it would execute {call[1]}; export its tensors."
+            ) from None
+        raise ValueError(f"{path}: is no file of torch.save, or is damaged ({type(error).__name__}).") from None
 
     def values(name: str, tensor: Any) -> np.ndarray:
         try:

@@ -32,7 +32,7 @@ def import_weights(
     Args:
         source: a checkpoint, a weights file of `keras.applications` (.h5), or "imagenet".
         settings: their `model` and `classes` say which network.
-        layout: of a checkpoint: "adaptsegnet", "torchvision", or "auto", which takes a file with `fc` for torchvision's.
+        layout: of a checkpoint: "adaptsegnet", "torchvision", or "auto": a file with `fc` is torchvision's.
 
     Returns:
         generator: keras.Model.
@@ -90,7 +90,11 @@ def _convert(options: argparse.Namespace) -> None:
         print("the head is not complete, so training starts it at random where a branch is not taken.")
     taken = {row.name for row in ours if row.verdict == "taken"}
     state = {name: value for name, value in torch_layout.state_of(generator).items() if name in taken}
-    about = {"origin": Path(options.source).name, "backbone": settings.model.backbone, "ass_tf_version": ass_tf.__version__}
+    about = {
+        "origin": Path(options.source).name,
+        "backbone": settings.model.backbone,
+        "ass_tf_version": ass_tf.__version__,
+    }
     torch_layout.save(options.out, state, about)
     counts = [f"{sum(r.verdict == v for r in [*ours, *others])} {v}" for v in ("taken", "skipped", "missing")]
     print(f"{options.out}: {', '.join(counts)}")
@@ -109,8 +113,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("source", metavar="FILE", help="checkpoint, weights file, `imagenet`, or the folder of a run to write out")
     add("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
     add("--config", metavar="FILE", help="settings whose network the weights are for (default: ResNet-101, 19 classes)")
-    add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="with --config, e.g. model.rates=[6,12]")
-    add("--layout", choices=["auto", torch_layout.LAYOUT, "torchvision"], default="auto", help="of a PyTorch checkpoint")
+    add(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="with --config, e.g. model.rates=[6,12]",
+    )
+    add(
+        "--layout", choices=["auto", torch_layout.LAYOUT, "torchvision"], default="auto", help="of a PyTorch checkpoint"
+    )
     add("--snapshot", choices=["last", "best"], default="last", help="of a run (default: last)")
     options = parser.parse_args(arguments)
     if options.out.suffix != ".safetensors":

@@ -108,7 +108,10 @@ def write(
 
 
 def _save(path: Path, picture: Image.Image) -> None:
-    settings: Mapping[str, Mapping[str, int]] = {".png": {"compress_level": 1, "compress_type": 3}, ".jpg": {"quality": 90}}
+    settings: Mapping[str, Mapping[str, int]] = {
+        ".png": {"compress_level": 1, "compress_type": 3},
+        ".jpg": {"quality": 90},
+    }
     unfinished = path.with_name(f".{path.name}.part")
     try:
         formats = {".png": "PNG", ".jpg": "JPEG"}

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ass_tf import config, datasets, labels
+from ass_tf import datasets, labels, schema
 
 CLASSES = labels.CLASS_SETS["cityscapes19"]
 ROAD, SIDEWALK, POLE, SKY, CAR = (CLASSES.index(name) for name in ("road", "sidewalk", "pole", "sky", "car"))
 
 
 def section(dataset, root, size=(32, 64), **given):
-    return config.Domain(dataset=dataset, root=str(root), size=size, **given).model_dump()
+    return schema.Domain(dataset=dataset, root=str(root), size=size, **given).model_dump()
 
 
 def open_domain(dataset, root, classes=CLASSES, require_labels=True, **given):

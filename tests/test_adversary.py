@@ -6,13 +6,13 @@ import pytest
 import tensorflow as tf
 from goldens import NUMBERS
 
-from ass_tf import adversary, config, losses
+from ass_tf import adversary, losses, optimisers, schema
 from ass_tf.labels import IGNORE
 
 CLASSES = 5
 METHODS = ["oracle", "joint", "ga", "fcsa", "csa"]
 MODEL = {"backbone": "tiny", "output_stride": 8, "rates": (1, 2), "weights": None, "batch_norm": "batch"}
-RATES = config.Optimiser(lr=0.01, discriminator_lr=0.01).model_dump()
+RATES = schema.Optimiser(lr=0.01, discriminator_lr=0.01).model_dump()
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def make_game(method, strategy, loss_scale=None, optimiser=RATES, **lambdas):
         )
         optimisers = adversary.build_optimisers(networks, **optimiser)
         scale = adversary.LossScale(loss_scale) if loss_scale else None
-    settings = {**config.Losses().model_dump(), **lambdas}
+    settings = {**schema.Losses().model_dump(), **lambdas}
     return adversary.Game(method, networks, optimisers, strategy, scale, **settings)
 
 
@@ -66,7 +66,7 @@ def changed(before, network):
 def test_sgd_takes_the_base_codes_steps():
     weights = tf.Variable(np.random.RandomState(30).standard_normal(50).astype("f"))
     rate = keras.optimizers.schedules.PolynomialDecay(2.5e-2, 100, end_learning_rate=0.0, power=0.9)
-    optimiser = adversary.SGD(rate, 0.9, True, 5e-4)
+    optimiser = optimisers.SGD(rate, 0.9, True, 5e-4)
     for step, expected in enumerate(NUMBERS["optim/sgd_nesterov_m0.9_wd5e-4_lr2.5e-2_poly100"]):
         gradient = np.random.RandomState(40 + step).standard_normal(50).astype("f")
         optimiser.apply_gradients([(tf.constant(gradient), weights)])
@@ -76,7 +76,7 @@ def test_sgd_takes_the_base_codes_steps():
 def test_adam_takes_the_base_codes_steps():
     weights = tf.Variable(np.random.RandomState(30).standard_normal(50).astype("f"))
     rate = keras.optimizers.schedules.PolynomialDecay(1e-2, 100, end_learning_rate=0.0, power=0.9)
-    optimiser = keras.optimizers.Adam(rate, 0.9, 0.99, 1e-8)
+    optimiser = optimisers.Adam(rate, 0.9, 0.99, 1e-8)
     for step, expected in enumerate(NUMBERS["optim/adam_b0.9_0.99_lr1e-2_poly100"]):
         gradient = np.random.RandomState(40 + step).standard_normal(50).astype("f")
         optimiser.apply_gradients([(tf.constant(gradient), weights)])

@@ -5,7 +5,7 @@ import inspect
 import itertools
 from pathlib import Path
 
-from ass_tf import adversary, config, datasets, deeplab, pipeline
+from ass_tf import adversary, datasets, deeplab, pipeline, schema
 
 ROOT = Path(__file__).parents[1]
 SECTIONS = ("batch", "augmentation", "model", "discriminators", "losses", "optimiser", "train")
@@ -20,37 +20,37 @@ def fields(section):
 
 
 def test_section_source_is_the_keyword_list_of_open_domain():
-    assert fields(config.Domain) == keywords(datasets.open_domain) - {"require_labels"}
+    assert fields(schema.Domain) == keywords(datasets.open_domain) - {"require_labels"}
 
 
 def test_further_keys_of_section_target_are_the_keyword_list_of_labelled_subset():
     parameters = set(inspect.signature(datasets.labelled_subset).parameters)
-    assert fields(config.Target) - fields(config.Domain) == parameters - {"domain"}
+    assert fields(schema.Target) - fields(schema.Domain) == parameters - {"domain"}
 
 
 def test_section_batch_has_the_roles_of_the_training_dataset():
-    assert fields(config.Batch) == set(datasets.ROLES) - {"validation"}
+    assert fields(schema.Batch) == set(datasets.ROLES) - {"validation"}
 
 
 def test_section_augmentation_is_the_keyword_list_of_batches():
     own = {"batch", "seed", "stream", "start_step", "with_labels"}
-    assert fields(config.Augmentation) == keywords(pipeline.batches) - own
+    assert fields(schema.Augmentation) == keywords(pipeline.batches) - own
 
 
 def test_section_model_is_the_keyword_list_of_build_generator():
-    assert fields(config.Model) == keywords(deeplab.build_generator) - {"synchronised"}
+    assert fields(schema.Model) == keywords(deeplab.build_generator) - {"synchronised"}
 
 
 def test_section_discriminators_is_the_keyword_list_of_build_networks():
-    assert fields(config.Discriminators) == keywords(adversary.build_networks)
+    assert fields(schema.Discriminators) == keywords(adversary.build_networks)
 
 
 def test_section_losses_is_the_keyword_list_of_the_game():
-    assert fields(config.Losses) == keywords(adversary.Game.__init__)
+    assert fields(schema.Losses) == keywords(adversary.Game.__init__)
 
 
 def test_section_optimiser_is_the_keyword_list_of_build_optimisers():
-    assert fields(config.Optimiser) == keywords(adversary.build_optimisers)
+    assert fields(schema.Optimiser) == keywords(adversary.build_optimisers)
 
 
 def read_settings(*files):
@@ -67,10 +67,10 @@ def read_settings(*files):
 
 def test_every_key_of_section_train_is_read_by_the_loop():
     read = set(read_settings("train.py"))
-    assert {f"train.{key}" for key in config.Train.model_fields} <= read
+    assert {f"train.{key}" for key in schema.Train.model_fields} <= read
 
 
 def test_every_section_and_every_key_outside_a_section_is_read_by_the_trainer_or_a_property():
-    read = set(read_settings("train.py")) | set(read_settings("config.py"))
-    for key in config.Config.model_fields:
+    read = set(read_settings("train.py")) | set(read_settings("schema.py"))
+    for key in schema.Config.model_fields:
         assert {f"config.{key}", f"self.{key}"} & read, key

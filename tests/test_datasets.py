@@ -26,7 +26,7 @@ from file_formats import (
 )
 from PIL import Image
 
-from ass_tf import config, datasets, files, labels
+from ass_tf import datasets, files, labels, schema
 
 ROOT = Path(__file__).parents[1]
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 def test_keywords_of_open_domain_are_the_section_of_the_settings():
     keywords = list(inspect.signature(datasets.open_domain).parameters)
-    assert keywords == ["classes", *config.Domain.model_fields, "require_labels"]
+    assert keywords == ["classes", *schema.Domain.model_fields, "require_labels"]
 
 
 def test_gta5_label_is_the_palette_index(tmp_path):

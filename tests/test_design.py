@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ass_tf"
 LAYERS = (
-    {"terminal", "process", "config", "labels", "files", "torch_layout"},
-    {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics"},
+    {"terminal", "process", "config", "schema", "labels", "files", "torch_layout"},
+    {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics", "optimisers"},
     {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal", "serving"},
     {"train", "evaluate", "trained", "weights"},
     {"demo", "sweep", "report"},
@@ -102,19 +102,30 @@ def test_imports_of_our_own_modules_are_absolute():
 
 
 def test_only_layers_3_and_4_see_settings():
-    assert sorted(a for a, b in edges() if b == "config" and rank(a) < 3) == []
+    assert sorted(a for a, b in edges() - {("config", "schema")} if b in ("config", "schema") and rank(a) < 3) == []
 
 
 @pytest.mark.parametrize(
     "module",
-    ["terminal", "process", "config", "labels", "files", "datasets", *(m for m in MODULES if is_street(m)), "metrics"],
+    [
+        "terminal",
+        "process",
+        "config",
+        "schema",
+        "labels",
+        "files",
+        "torch_layout",
+        "datasets",
+        *(m for m in MODULES if is_street(m)),
+        "metrics",
+    ],
 )
 def test_modules_for_plain_values_and_files_import_no_tensorflow(module):
     assert frameworks(tree_of(module)) == set()
 
 
 def test_command_lines_answer_without_tensorflow():
-    names = "config, datasets, streets, train, evaluate"
+    names = "config, datasets, streets, train, evaluate, weights"
     code = f"import sys; from ass_tf import {names}; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

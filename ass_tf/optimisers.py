@@ -1,0 +1,117 @@
+"""SGD and Adam to PyTorch's formulas, as the base code runs them, and others by Keras' names, on Keras 2 and Keras 3.
+
+Which weights they move and at what rates is left to `adversary`.
+"""
+
+import warnings
+
+import keras
+import tensorflow as tf
+
+ADDONS = "Addons>"  # before the registered names of TensorFlow Addons' optimisers
+
+
+class SGD(keras.optimizers.SGD):
+    """SGD with L2 decay added to the gradient, and the rate outside the momentum, as PyTorch and the base code have it.
+
+    Keras' own keeps rate x gradient in the momentum, which lags behind a decaying rate, and its decay is decoupled.
+
+    Args:
+        learning_rate, momentum, nesterov: as in `keras.optimizers.SGD`.
+        l2: float, weight decay.
+    """
+
+    def __init__(self, learning_rate, momentum, nesterov, l2, name="SGD"):
+        super().__init__(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov, name=name)
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate=None):
+        """One step; Keras 2 passes no rate."""
+        rate = tf.cast(self.learning_rate if learning_rate is None else learning_rate, variable.dtype)
+        gradient = gradient + self.l2 * variable
+        if self.momentum:
+            velocity = self.momentums[_index_of(variable, self)]
+            velocity.assign(self.momentum * velocity + gradient)
+            gradient = gradient + self.momentum * velocity if self.nesterov else velocity
+        variable.assign_sub(rate * gradient)
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2}
+
+
+class Adam(keras.optimizers.Adam):
+    """Adam whose epsilon is added after the bias correction, as in the paper of Adam's algorithm 1 and in PyTorch.
+
+    Keras' own adds it before, which makes it 1 / sqrt(1 - beta_2^t) times as large: ten times at the first step with
+    beta_2 = 0.99, where D_g's gradients are often below 1e-6 and would be held back by a tenth.
+
+    Source: Kingma and Ba 2015, arXiv 1412.6980.
+    """
+
+    def update_step(self, gradient, variable, learning_rate=None):
+        """One step; Keras 2 passes no rate."""
+        rate = tf.cast(self.learning_rate if learning_rate is None else learning_rate, variable.dtype)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        index = _index_of(variable, self)
+        first, second = self._momentums[index], self._velocities[index]
+        first.assign(self.beta_1 * first + (1 - self.beta_1) * gradient)
+        second.assign(self.beta_2 * second + (1 - self.beta_2) * tf.square(gradient))
+        mean = first / (1 - tf.pow(tf.cast(self.beta_1, step.dtype), step))
+        deviation = tf.sqrt(second / (1 - tf.pow(tf.cast(self.beta_2, step.dtype), step)))
+        variable.assign_sub(rate * mean / (deviation + self.epsilon))
+
+
+def _index_of(variable, optimiser):
+    if hasattr(optimiser, "_get_variable_index"):
+        return optimiser._get_variable_index(variable)
+    return optimiser._index_dict[optimiser._var_key(variable)]  # Keras 2
+
+
+def build_named(name, learning_rate, variables, options):
+    """An optimiser by its Keras name, with its variables made.
+
+    Args:
+        name: of a class in `keras.optimizers`, or a registered one such as "Addons>LAMB".
+        learning_rate: float or schedule.
+        variables: what it is to move.
+        options: dict, its other keywords. `optimizer` names the one that a wrapper (Addons' Lookahead) wraps.
+
+    Raises:
+        ValueError: there is none of that name, or it does not take these keywords; the message is one line.
+    """
+    optimiser = _build(name, learning_rate, dict(options))
+    if hasattr(optimiser, "_create_all_weights"):  # Keras 2's legacy ones, which are all of Addons'
+        optimiser._create_all_weights(variables)
+    else:
+        optimiser.build(variables)
+    return optimiser
+
+
+def _build(name, learning_rate, options):
+    kind = _class_of(name)
+    if "optimizer" in options:
+        options["optimizer"] = _build(options["optimizer"], learning_rate, {})
+    else:
+        options["learning_rate"] = learning_rate
+    try:
+        return kind(**options)
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the options of optimiser {name} must be keywords that it takes: {reason}") from None
+
+
+def _class_of(name):
+    if name.startswith(ADDONS):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # its own farewell
+                import tensorflow_addons  # noqa: F401
+        except Exception:  # absent, or beside a Keras that it does not know
+            raise ValueError(
+                f"optimiser {name} needs TensorFlow Addons: pip install 'ass_tf[addons]' (TensorFlow 2.15, Python 3.10 "
+                "or 3.11), or name one of Keras' own."
+            ) from None
+    kind = keras.saving.get_registered_object(name) or getattr(keras.optimizers, name, None)
+    if not isinstance(kind, type) or not hasattr(kind, "apply_gradients"):
+        raise ValueError(f"optimiser must be a name that Keras knows. Received: {name}.")
+    return kind
