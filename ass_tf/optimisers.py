@@ -79,39 +79,63 @@ def build_named(name, learning_rate, variables, options):
     Raises:
         ValueError: there is none of that name, or it does not take these keywords; the message is one line.
     """
-    optimiser = _build(name, learning_rate, dict(options))
+    try:
+        _take_a_step(_build(name, learning_rate, options))
+        optimiser = _build(name, learning_rate, options)
+        _make_variables(optimiser, variables)
+    except _Unknown:
+        raise
+    except Exception as error:  # of every kind, for wrong values
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ValueError(f"optimiser {name} does not work with its options {options}: {reason}") from None
+    return optimiser
+
+
+def _make_variables(optimiser, variables):
     if hasattr(optimiser, "_create_all_weights"):  # Keras 2's legacy ones, which are all of Addons'
         optimiser._create_all_weights(variables)
     else:
         optimiser.build(variables)
-    return optimiser
+
+
+def _take_a_step(optimiser):
+    """Many wrong values show only then; better now than in the first step of a run."""
+    variable, strategy = tf.Variable([1.0]), tf.distribute.get_strategy()
+    _make_variables(optimiser, [variable])
+
+    def update():
+        optimiser.apply_gradients([(tf.ones([1]), variable)])
+
+    tf.function(lambda: strategy.run(update), autograph=False)()
+
+
+class _Unknown(ValueError):
+    """There is no such optimiser here."""
 
 
 def _build(name, learning_rate, options):
-    kind = _class_of(name)
+    kind, options = _class_of(name), dict(options)
+    if "learning_rate" in options:
+        raise ValueError("its rate is set by lr or discriminator_lr")
     if "optimizer" in options:
         options["optimizer"] = _build(options["optimizer"], learning_rate, {})
     else:
         options["learning_rate"] = learning_rate
-    try:
-        return kind(**options)
-    except (TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"the options of optimiser {name} must be keywords that it takes: {reason}") from None
+    return kind(**options)
 
 
 def _class_of(name):
-    if name.startswith(ADDONS):
+    if str(name).startswith(ADDONS):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # its own farewell
                 import tensorflow_addons  # noqa: F401
         except Exception:  # absent, or beside a Keras that it does not know
-            raise ValueError(
+            raise _Unknown(
                 f"optimiser {name} needs TensorFlow Addons: pip install 'ass_tf[addons]' (TensorFlow 2.15, Python 3.10 "
                 "or 3.11), or name one of Keras' own."
             ) from None
-    kind = keras.saving.get_registered_object(name) or getattr(keras.optimizers, name, None)
+    kind = keras.saving.get_registered_object(str(name)) or getattr(keras.optimizers, str(name), None)
     if not isinstance(kind, type) or not hasattr(kind, "apply_gradients"):
-        raise ValueError(f"optimiser must be a name that Keras knows. Received: {name}.")
+        raise _Unknown(f"optimiser must be a name that Keras knows. Received: {name}.")
     return kind

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from safetensors.numpy import save as packed
 HEAD = "layer5.conv2d_list."
 NORM = ("weight", "bias", "running_mean", "running_var")  # in Keras' order
 LAYOUT = "adaptsegnet"  # in the metadata of files written here
+TORCHVISION = "torchvision"
 OLDEST_PYTORCH = (2, 6)  # loading weights only could still be made to run code before (CVE-2025-32434)
 
 
@@ -92,7 +93,7 @@ def take(network: Any, tensors: Mapping[str, Tensor]) -> tuple[list[Row], list[R
         others: the file's other tensors.
 
     Raises:
-        ValueError: a tensor that is taken holds values that are not finite.
+        ValueError: a tensor that is taken holds values that cannot be.
     """
     rows: list[Row] = []
     for layer in network.layers:
@@ -100,7 +101,7 @@ def take(network: Any, tensors: Mapping[str, Tensor]) -> tuple[list[Row], list[R
         misfits = {name: _misfit(tensors.get(name), shape) for name, shape in shapes.items()}
         fits = not any(misfits.values())
         if shapes and fits:
-            values = [_finite(name, tensors[name].values()) for name in shapes]
+            values = [checked(name, tensors[name].values()) for name in shapes]
             layer.set_weights([v.transpose(np.argsort(_axes(layer, v.ndim))) for v in values])
         for name, shape in shapes.items():
             if name not in tensors:
@@ -122,10 +123,13 @@ def _misfit(tensor: Tensor | None, shape: tuple[int, ...]) -> str:
     return "" if "float" in tensor.dtype else f"holds {tensor.dtype}"
 
 
-def _finite(name: str, values: np.ndarray) -> np.ndarray:
+def checked(name: str, values: np.ndarray) -> np.ndarray:
+    """The values as float32; raises ValueError where no network can hold them."""
     values = np.asarray(values, np.float32)
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite. Received: NaN or infinity.")
+    if name.endswith("running_var") and values.min() < 0:
+        raise ValueError(f"{name} must not be negative. Received: {values.min():g}.")
     return values
 
 
@@ -142,7 +146,8 @@ def _why_foreign(name: str) -> str:
 
 
 def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The base code's single-level names: without prefixes such as `module.` and `Scale.`, the main head as `layer5`.
+    """The base code's single-level names: without what stands before all of them, such as `module.` and `Scale.`, or
+    before those of a ResNet, such as `backbone.`; the main head as `layer5`.
 
     Of the multi-level model `layer6` is the main head; its `layer5` becomes `auxiliary`.
     """
@@ -152,10 +157,21 @@ def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not all(name.startswith(prefix) for name in tensors):
             break
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    stems = [name.removesuffix("conv1.weight") for name in tensors if name.endswith(".conv1.weight")]
+    prefix = next((stem for stem in stems if f"{stem}layer1.0.conv1.weight" in tensors), "")
+    tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     if any(name.startswith("layer6.") for name in tensors):
         heads = {"layer5.": "auxiliary.", "layer6.": "layer5."}
         return {heads.get(name[:7], name[:7]) + name[7:]: tensor for name, tensor in tensors.items()}
     return tensors
+
+
+def layout_of(names: Iterable[str]) -> str | None:
+    """Whose ResNet tidied names are of, by what stands behind it; None where nothing tells."""
+    first = {name.partition(".")[0] for name in names}
+    if "layer5" in first:
+        return LAYOUT
+    return TORCHVISION if first & {"fc", "classifier"} else None
 
 
 def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -273,17 +289,20 @@ def load_into(network: Any, path: Path) -> None:
     if metadata.get("layout") != LAYOUT:
         raise ValueError(f"{path}: bring it into the right layout first: python -m ass_tf.weights {path} --out FILE.")
     try:
-        refuse_gaps(take(network, tensors)[0])
+        refuse_gaps(*take(network, tensors))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def refuse_gaps(ours: list[Row]) -> None:
-    """Raises ValueError if the network has a tensor outside the head that was not taken."""
+def refuse_gaps(ours: list[Row], others: list[Row]) -> None:
+    """Raises ValueError if the backbone lacks a tensor, or if the file is of a deeper ResNet."""
     gaps = [row for row in ours if row.verdict != "taken" and not row.name.startswith(HEAD)]
     if gaps:
         name, shape, _, reason = gaps[0]
         raise ValueError(f"{len(gaps)} tensors of the backbone are not taken, the first is {name} {shape}: {reason}.")
+    deeper = [row.name for row in others if re.match(r"layer[1-4]\..*weight$", row.name)]
+    if deeper:
+        raise ValueError(f"holds {deeper[0]}, which the network has not: it is of another backbone.")
 
 
 def save(path: Path, state: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ FILE is a PyTorch checkpoint of DeepLab-v2 as AdaptSegNet names it or of torchvi
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ def import_weights(
     Args:
         source: a checkpoint, a weights file of `keras.applications` (.h5), or "imagenet".
         settings: their `model` and `classes` say which network.
-        layout: of a checkpoint: "adaptsegnet", "torchvision", or "auto": a file with `fc` is torchvision's.
+        layout: of a checkpoint: "adaptsegnet", "torchvision", or "auto" by its head.
 
     Returns:
         generator: keras.Model.
@@ -40,31 +41,36 @@ def import_weights(
         layout: what the file was taken for.
 
     Raises:
-        ValueError: the file cannot be read, or lacks a part of the backbone.
+        ValueError: the file cannot be read, or nothing tells its layout.
     """
     generator = trained.build(settings)
     if source == "imagenet" or source.endswith(".h5"):
         from ass_tf import deeplab
 
-        deeplab.load_backbone(generator, settings.model.backbone, source)
-        rows = [
-            torch_layout.Row(name, value.shape, *_verdict_of_applications(name))
-            for name, value in torch_layout.state_of(generator).items()
-        ]
+        backbone = settings.model.backbone
+        deeplab.load_backbone(generator, backbone, source)
+        state = torch_layout.state_of(generator)
+        rows = [torch_layout.Row(n, v.shape, *_verdict_of_applications(n, backbone)) for n, v in state.items()]
+        for name, value in state.items():
+            torch_layout.checked(name, value)
         return generator, rows, [], "keras.applications"
     tensors = torch_layout.tidy(torch_layout.read(Path(source)))
-    if layout == "auto":
-        layout = "torchvision" if any(name.startswith("fc.") for name in tensors) else torch_layout.LAYOUT
-    if layout == "torchvision":
+    found = torch_layout.layout_of(tensors) if layout == "auto" else layout
+    if found is None:
+        raise ValueError(
+            "has neither AdaptSegNet's head nor torchvision's classifier: whose it is must be said, by --layout "
+            "adaptsegnet or --layout torchvision."
+        )
+    if found == torch_layout.TORCHVISION:
         tensors = torch_layout.from_torchvision(tensors)
-    return generator, *torch_layout.take(generator, tensors), layout
+    return generator, *torch_layout.take(generator, tensors), found
 
 
-def _verdict_of_applications(name: str) -> tuple[str, str]:
+def _verdict_of_applications(name: str, backbone: str) -> tuple[str, str]:
     if name.startswith(torch_layout.HEAD):
         return "missing", "not in the file"
     folded = {"running_mean": "the convolution's bias subtracted", "running_var": "epsilon's difference added"}
-    return "taken", folded.get(name.rpartition(".")[2], "")
+    return "taken", folded.get(name.rpartition(".")[2], "") if backbone.startswith("resnet") else ""
 
 
 def _print_table(rows: Sequence[torch_layout.Row]) -> None:
@@ -79,12 +85,16 @@ def _convert(options: argparse.Namespace) -> None:
     else:
         unused = {"dataset": "folder", "root": "-", "size": [512, 1024]}
         settings = config.from_dict({"method": "joint", "source": unused, "target": unused})
-    generator, ours, others, layout = import_weights(options.source, settings, options.layout)
-    _print_table([*ours, *others])
-    print(f"layout: {layout}")
-    if layout == "torchvision":
-        print(STRIDE)
-    torch_layout.refuse_gaps(ours)
+    try:
+        generator, ours, others, layout = import_weights(options.source, settings, options.layout)
+        _print_table([*ours, *others])
+        print(f"layout: {layout}" + (" (--layout says otherwise)" if options.layout == "auto" else ""))
+        if layout == torch_layout.TORCHVISION:
+            print(STRIDE)
+        torch_layout.refuse_gaps(ours, others)
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if options.source in text else f"{options.source}: {text}") from None
     head = [row for row in ours if row.name.startswith(torch_layout.HEAD)]
     if any(row.verdict != "taken" for row in head):
         print("the head is not complete, so training starts it at random where a branch is not taken.")
@@ -113,21 +123,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("source", metavar="FILE", help="checkpoint, weights file, `imagenet`, or the folder of a run to write out")
     add("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
     add("--config", metavar="FILE", help="settings whose network the weights are for (default: ResNet-101, 19 classes)")
-    add(
-        "--set",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="with --config, e.g. model.rates=[6,12]",
-    )
-    add(
-        "--layout", choices=["auto", torch_layout.LAYOUT, "torchvision"], default="auto", help="of a PyTorch checkpoint"
-    )
+    add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="with --config: changes of it")
+    layouts = ["auto", torch_layout.LAYOUT, torch_layout.TORCHVISION]
+    add("--layout", choices=layouts, default="auto", help="of a PyTorch checkpoint (default: told from its head)")
     add("--snapshot", choices=["last", "best"], default="last", help="of a run (default: last)")
     options = parser.parse_args(arguments)
     if options.out.suffix != ".safetensors":
         parser.error(f"--out must end in .safetensors. Received: {options.out}")
+    if not options.out.parent.is_dir():
+        parser.error(f"--out must lie in a folder that is there. Received: {options.out}")
+    if options.out.exists() and os.path.realpath(options.out) == os.path.realpath(options.source):
+        parser.error(f"--out must be another file than the one that is read. Received: {options.out}")
     if options.set and not options.config:
         parser.error("--set needs --config.")
     try:

@@ -101,9 +101,10 @@ def test_a_name_that_keras_does_not_know_is_told(name):
         optimisers.build_named(name, 0.1, [tf.Variable([1.0])], {})
 
 
-def test_keywords_that_it_does_not_take_are_told():
-    with pytest.raises(ValueError, match=r"options of optimiser AdamW .*no_such") as error:
-        optimisers.build_named("AdamW", 0.1, [tf.Variable([1.0])], {"no_such": 1})
+@pytest.mark.parametrize("options", [{"no_such": 1}, {"beta_1": "a"}, {"learning_rate": 0.1}, {"optimizer": None}])
+def test_options_that_it_does_not_take_are_told_before_the_first_step(options):
+    with pytest.raises(ValueError, match=r"AdamW does not work with its options|name that Keras knows") as error:
+        optimisers.build_named("AdamW", 0.1, [tf.Variable([1.0])], options)
     assert "\n" not in str(error.value)
 
 

@@ -75,6 +75,33 @@ def test_prefixes_of_the_base_codes_files_are_dropped(prefix):
     assert_holds(generator, small_state())
 
 
+def test_a_resnet_under_a_prefix_beside_other_tensors_is_found():
+    backbone = {f"backbone.{n}": v for n, v in small_state().items() if not n.startswith("layer5")}
+    _, rows = take({**backbone, "classifier.4.weight": np.zeros((21, 256, 1, 1), "f")})
+    assert rows["layer4.0.conv3.weight"].verdict == "taken"
+    assert rows["classifier.4.weight"].verdict == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("names", "layout"),
+    [
+        (["conv1.weight", "layer5.conv2d_list.0.weight"], "adaptsegnet"),
+        (["conv1.weight", "fc.weight"], "torchvision"),
+        (["conv1.weight", "classifier.4.weight"], "torchvision"),
+        (["conv1.weight"], None),
+    ],
+)
+def test_the_layout_is_told_from_what_stands_behind_the_backbone(names, layout):
+    assert torch_layout.layout_of(names) == layout
+
+
+def test_a_deeper_resnet_is_refused():
+    _, rows = take({**small_state(), "layer3.1.conv1.weight": np.zeros((256, 1024, 1, 1), "f")})
+    ours, others = list(rows.values())[:-1], list(rows.values())[-1:]
+    with pytest.raises(ValueError, match=r"holds layer3\.1\.conv1\.weight, .* another backbone"):
+        torch_layout.refuse_gaps(ours, others)
+
+
 def test_the_multi_level_model_gives_its_main_head():
     head = {n: v for n, v in small_state().items() if n.startswith("layer5")}
     auxiliary = {"layer5.conv2d_list.0.weight": np.ones((CLASSES, 1024, 3, 3), "f")}
@@ -124,6 +151,8 @@ def test_weights_that_are_not_finite_are_refused_by_name():
     state = {**small_state(), "bn1.running_var": np.full(64, np.nan, "f")}
     with pytest.raises(ValueError, match=r"bn1\.running_var must be finite"):
         take(state)
+    with pytest.raises(ValueError, match=r"bn1\.running_var must not be negative"):
+        take({**state, "bn1.running_var": np.full(64, -1.0, "f")})
 
 
 def test_a_written_file_starts_a_network_bit_for_bit(tmp_path):
@@ -202,10 +231,19 @@ def test_the_command_converts_and_prints_every_tensor(tmp_path, capsys):
 
 
 def test_a_file_without_all_of_the_backbone_writes_nothing(tmp_path, capsys):
-    save_file({"stem0.weight": np.zeros((24, 3, 5, 5), "f")}, tmp_path / "in.safetensors")
+    state = {"stem0.weight": np.zeros((24, 3, 5, 5), "f"), "other.weight": np.zeros(3, "f")}
+    save_file(state, tmp_path / "in.safetensors")
     out = tmp_path / "out.safetensors"
-    assert weights.main([str(tmp_path / "in.safetensors"), "--out", str(out), "--config", settings_for(tmp_path)]) == 1
-    assert "of the backbone are not taken" in capsys.readouterr().err
+    words = [str(tmp_path / "in.safetensors"), "--out", str(out), "--config", settings_for(tmp_path)]
+    assert weights.main(words) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "in.safetensors: has neither" in printed.err
+    assert weights.main([*words, "--layout", "adaptsegnet"]) == 1
+    assert (
+        "in.safetensors: 49 tensors of the backbone are not taken, the first is stem0_bn.weight"
+        in capsys.readouterr().err
+    )
     assert not out.exists()
 
 
