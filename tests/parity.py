@@ -309,6 +309,8 @@ def build_games(method, rates, optimiser, changes):
         if network is not None:
             give_discriminator(network, values)
     beta_1, beta_2 = settings.pop("beta_1"), settings.pop("beta_2")
+    for name in ("generator", "generator_options", "discriminator", "discriminator_options"):
+        del settings[name]  # PyTorch's side has SGD and Adam
     return ours, reference.Method(method, generator, d_g, d_s, betas=(beta_1, beta_2), **settings, **weights)
 
 
