@@ -18,6 +18,7 @@ import re
 import shutil
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from ass_tf import terminal
@@ -230,7 +231,22 @@ def _restoring(folder):
     try:
         yield
     except Exception as error:  # TensorFlow raises many kinds here
-        raise RunFolderError(f"{folder}: the snapshot cannot be restored: {terminal.reason(error)}") from None
+        reason = _other_keras(folder.parents[1]) or terminal.reason(error)
+        raise RunFolderError(f"{folder}: the snapshot cannot be restored: {reason}") from None
+
+
+def _other_keras(run):
+    """Why a snapshot of Keras 2 cannot be restored under Keras 3, or the other way round; empty if that is not it."""
+    try:
+        written = _read_json(run / "run.json")["sessions"][-1]["versions"]["keras"]
+    except (OSError, RunFolderError, LookupError, TypeError):
+        return ""
+    if written.partition(".")[0] == keras.__version__.partition(".")[0]:
+        return ""
+    return (
+        f"it is of Keras {written}, this is Keras {keras.__version__}, and each arranges snapshots its own way; there "
+        f"`python -m ass_tf.weights {run} --out FILE` writes the weights so that `model.weights` takes them here."
+    )
 
 
 def restore(run, trackable):
@@ -246,7 +262,7 @@ def restore(run, trackable):
         return None
     folder, state = state_of(run)
     with _restoring(folder):
-        trackable.read(str(folder / "weights")).assert_consumed()
+        trackable.read(str(folder / "weights")).expect_partial().assert_consumed()
     return state
 
 
@@ -266,6 +282,6 @@ def restore_generator(run, generator, which="last"):
     """
     folder, state = state_of(run, which)
     with _restoring(folder):
-        status = tf.train.Checkpoint(generator=generator).read(str(folder / "weights"))
-        status.assert_existing_objects_matched().expect_partial()
+        status = tf.train.Checkpoint(generator=generator).read(str(folder / "weights")).expect_partial()
+        status.assert_existing_objects_matched()
     return state["step"]

@@ -1,6 +1,7 @@
 """Snapshots: whole or not there, and what they bring back."""
 
 import errno
+import json
 import os
 import resource
 from contextlib import contextmanager
@@ -177,6 +178,15 @@ def test_generator_alone_is_restored_from_the_last_or_the_best_snapshot(tmp_path
         np.testing.assert_array_equal(fresh.get_weights()[0], np.full((2, 3), step))
     with pytest.raises(RunFolderError, match="the snapshot cannot be restored"):
         checkpoint.restore_generator(tmp_path, small_generator(4))
+
+
+def test_a_snapshot_of_another_keras_says_what_carries_the_weights_over(tmp_path):
+    other = "2.15.0" if keras.__version__ > "3" else "3.0.0"
+    checkpoint.save(tmp_path, tf.train.Checkpoint(generator=small_generator(3)), {"step": 1})
+    checkpoint.write_text(tmp_path / "run.json", json.dumps({"sessions": [{"versions": {"keras": other}}]}))
+    with pytest.raises(RunFolderError, match=rf"it is of Keras {other}, .* python -m ass_tf\.weights") as caught:
+        checkpoint.restore_generator(tmp_path, small_generator(4))
+    assert "\n" not in str(caught.value)
 
 
 def test_full_disk_while_weights_are_written_is_an_error_that_names_the_step_and_keeps_the_older_snapshot(tmp_path):
