@@ -184,7 +184,7 @@ def test_a_snapshot_of_another_keras_says_what_carries_the_weights_over(tmp_path
     other = "2.15.0" if keras.__version__ > "3" else "3.0.0"
     checkpoint.save(tmp_path, tf.train.Checkpoint(generator=small_generator(3)), {"step": 1})
     checkpoint.write_text(tmp_path / "run.json", json.dumps({"sessions": [{"versions": {"keras": other}}]}))
-    with pytest.raises(RunFolderError, match=rf"it is of Keras {other}, .* python -m ass_tf\.weights") as caught:
+    with pytest.raises(RunFolderError, match=rf"it is of Keras {other}, .*python -m ass_tf\.weights") as caught:
         checkpoint.restore_generator(tmp_path, small_generator(4))
     assert "\n" not in str(caught.value)
 
