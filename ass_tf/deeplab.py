@@ -7,6 +7,7 @@ Source: Chen et al. 2017 (DeepLab-v2), arXiv 1606.00915; Tsai et al. 2018 (Adapt
 """
 
 import math
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -241,13 +242,21 @@ def load_backbone(generator, backbone, weights):
         ValueError: the file cannot be read or does not fit.
     """
     source = f"{weights}: " if weights != "imagenet" else "ImageNet weights: "
+    if backbone not in APPLICATIONS:
+        raise ValueError(f"{source}keras.applications has no {backbone}.")
+    if weights.endswith((".pth", ".pt", ".tar")):
+        raise ValueError(
+            f"{source}is PyTorch's; python -m ass_tf.weights {weights} --out FILE.safetensors converts it."
+        )
     try:
         named = "imagenet" if weights == "imagenet" else None
         application = APPLICATIONS[backbone](include_top=False, weights=named, input_shape=(None, None, 3))
         if named is None:
-            application.load_weights(weights)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a line for each layer, before the error
+                application.load_weights(weights)
     except Exception as error:  # Keras raises many kinds here
-        reason = str(error).strip().splitlines()[0]
+        reason = next(line for line in [*str(error).splitlines(), repr(error)] if line and not line.endswith(":"))
         raise ValueError(f"{source}no weights of keras.applications' {backbone} could be read: {reason}") from None
     for layer in generator.layers:
         if layer.name.startswith("head_") or not layer.weights:

@@ -117,6 +117,9 @@ def _build(name, learning_rate, options):
     kind, options = _class_of(name), dict(options)
     if "learning_rate" in options:
         raise ValueError("its rate is set by lr or discriminator_lr")
+    unused = [key for key in ("use_ema", "gradient_accumulation_steps") if options.get(key)]
+    if unused or name in (f"{ADDONS}SWA", f"{ADDONS}MovingAverage"):
+        raise ValueError(f"{(unused or [name])[0]} needs a training loop that takes averages, which this one does not")
     if "optimizer" in options:
         options["optimizer"] = _build(options["optimizer"], learning_rate, {})
     else:

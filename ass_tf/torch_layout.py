@@ -1,37 +1,27 @@
-"""Weights as PyTorch has them: the base code's names and shapes, and files read without running what they hold.
+"""Weights as PyTorch has them: the base code's names and shapes for a Keras network, both ways.
 
-Of a network nothing but its layers and their weights is used, so that TensorFlow is not needed here, and PyTorch only
-for its own files. The command that converts files is `weights`.
+Of a network nothing but its layers and their weights is used, so that TensorFlow is not needed here. Files are read by
+`torch_files`; the command that converts them is `weights`.
 
 Source: Tsai et al. 2018 (AdaptSegNet), arXiv 1802.10349, whose DeepLab-v2 gives the names.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import re
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as packed
+
+from ass_tf import torch_files
+from ass_tf.torch_files import LAYOUT, Tensor
 
 HEAD = "layer5.conv2d_list."
 NORM = ("weight", "bias", "running_mean", "running_var")  # in Keras' order
-LAYOUT = "adaptsegnet"  # in the metadata of files written here
 TORCHVISION = "torchvision"
-OLDEST_PYTORCH = (2, 6)  # loading weights only could still be made to run code before (CVE-2025-32434)
-
-
-class Tensor(NamedTuple):
-    """A tensor of a file, read when its values are asked for."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    values: Callable[[], np.ndarray]
 
 
 class Row(NamedTuple):
@@ -150,6 +140,9 @@ def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     before those of a ResNet, such as `backbone.`; the main head as `layer5`.
 
     Of the multi-level model `layer6` is the main head; its `layer5` becomes `auxiliary`.
+
+    Raises:
+        ValueError: there are two tensors for one name.
     """
     tensors = dict(tensors)
     while tensors and len(first := {name.partition(".")[0] for name in tensors}) == 1:
@@ -159,6 +152,11 @@ def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     stems = [name.removesuffix("conv1.weight") for name in tensors if name.endswith(".conv1.weight")]
     prefix = next((stem for stem in stems if f"{stem}layer1.0.conv1.weight" in tensors), "")
+    twin = next(
+        (name for name in tensors if prefix and name.startswith(prefix) and name[len(prefix) :] in tensors), None
+    )
+    if twin:
+        raise ValueError(f"holds both {twin} and {twin[len(prefix) :]}: which network is meant cannot be told.")
     tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     if any(name.startswith("layer6.") for name in tensors):
         heads = {"layer5.": "auxiliary.", "layer6.": "layer5."}
@@ -166,12 +164,14 @@ def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def layout_of(names: Iterable[str]) -> str | None:
-    """Whose ResNet tidied names are of, by what stands behind it; None where nothing tells."""
-    first = {name.partition(".")[0] for name in names}
-    if "layer5" in first:
-        return LAYOUT
-    return TORCHVISION if first & {"fc", "classifier"} else None
+def layout_of(path: Path, names: Iterable[str]) -> str | None:
+    """What a file says of itself, or AdaptSegNet's where tidied names have its head; None where nothing tells.
+
+    torchvision's and Caffe's ResNets bear the same names, `fc` included.
+    """
+    if path.suffix == ".safetensors" and (known := torch_files.read_safetensors(path)[1].get("layout")):
+        return known
+    return LAYOUT if any(name.startswith(HEAD) for name in names) else None
 
 
 def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -196,102 +196,34 @@ def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**tensors, **{name: tensor._replace(values=values) for name, (tensor, values) in changed.items()}}
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of the state dict in a file of `torch.save`, as such or inside a dict.
-
-    Raises:
-        ValueError: it cannot be read, holds anything that loading would have to execute, or holds no tensors.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file.")
-    tensors = _read_safetensors(path)[0] if path.suffix == ".safetensors" else _read_torch(path)
-    if not tensors:
-        raise ValueError(f"{path}: holds no tensors with names.")
-    return tensors
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata, names = file.metadata() or {}, list(file.keys())
-            slices = {name: file.get_slice(name) for name in names}
-            described = {name: (tuple(s.get_shape()), _spelled(s.get_dtype())) for name, s in slices.items()}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: is no safetensors file, or is damaged: {error}.") from None
-
-    def values(name: str) -> np.ndarray:
-        try:
-            with safe_open(path, framework="numpy") as file:
-                return file.get_tensor(name)
-        except Exception as error:  # types that NumPy does not have
-            raise ValueError(f"{path}: {name} cannot be read: {error}") from None
-
-    return {n: Tensor(*about, values=lambda n=n: values(n)) for n, about in described.items()}, metadata
-
-
-def _spelled(dtype: str) -> str:
-    """safetensors' F32 -> float32."""
-    kind, bits = re.fullmatch(r"([A-Z]+)(.*)", dtype).groups()
-    return {"F": "float", "BF": "bfloat", "I": "int", "U": "uint"}.get(kind, kind.lower()) + bits.lower()
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        import torch
-    except ImportError:
-        raise ValueError(f"{path}: reading it needs PyTorch: pip install 'ass_tf[torch]'.") from None
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_PYTORCH:
-        wanted = ".".join(map(str, OLDEST_PYTORCH))
-        raise ValueError(f"{path}: PyTorch must be {wanted} or newer to read it safely. Received: {torch.__version__}.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of many kinds; PyTorch's own advice, to load it all the same, is not passed on
-        call = re.search(r"GLOBAL (\S+)", str(error))
-        if call:
-            raise ValueError(
-                f"{path}: refused, since loading it would execute {call[1]}; export its tensors."
-            ) from None
-        raise ValueError(f"{path}: is no file of torch.save, or is damaged ({type(error).__name__}).") from None
-
-    def values(name: str, tensor: Any) -> np.ndarray:
-        try:
-            return tensor.detach().to(torch.float32).contiguous().numpy()
-        except Exception as error:  # sparse, quantised, without storage, ...
-            raise ValueError(f"{path}: {name} cannot be read: {str(error).splitlines()[0]}") from None
-
-    return {
-        name: Tensor(tuple(t.shape), str(t.dtype).removeprefix("torch."), lambda n=name, t=t: values(n, t))
-        for name, t in _state_dict(content, torch.Tensor).items()
-    }
-
-
-def _state_dict(content: Any, kind: type, depth: int = 3) -> dict[str, Any]:
-    """The tensors of a checkpoint: itself, or the entry with the most of them (`state_dict`, `model`, ...)."""
-    if not isinstance(content, Mapping) or not depth:
-        return {}
-    inner = [_state_dict(value, kind, depth - 1) for value in content.values()]
-    own = {str(key): value for key, value in content.items() if isinstance(value, kind)}
-    return max([own, *inner], key=len)
-
-
 def load_into(network: Any, path: Path) -> None:
     """Gives a network the weights of a file that `save` wrote; the head keeps its own where the file's does not fit.
 
     Raises:
         ValueError: the file cannot be read, has another layout, or lacks a part of the backbone.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file.")
-    tensors, metadata = _read_safetensors(path)
+    torch_files.refuse_unreadable(path)
+    tensors, metadata = torch_files.read_safetensors(path)
     if metadata.get("layout") != LAYOUT:
         raise ValueError(f"{path}: bring it into the right layout first: python -m ass_tf.weights {path} --out FILE.")
     try:
+        _refuse_other_rates(network, tensors, json.loads(metadata.get("rates", "[]")))
         refuse_gaps(*take(network, tensors))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def rates_of(network: Any) -> list[int]:
+    """Dilations of the head's branches."""
+    return [layer.dilation_rate[0] for layer in network.layers if layer.name.startswith("head_")]
+
+
+def _refuse_other_rates(network: Any, tensors: Mapping[str, Tensor], rates: list[int]) -> None:
+    """Raises ValueError if a head that fits was trained at other dilations, so is another function."""
+    weight, classes = tensors.get(f"{HEAD}0.weight"), network.outputs[1].shape[-1]
+    ours = rates_of(network)
+    if weight is not None and weight.shape[0] == classes and rates and rates != ours:
+        raise ValueError(f"holds a head of rates {rates}: model.rates must be these. Received: {ours}.")
 
 
 def refuse_gaps(ours: list[Row], others: list[Row]) -> None:
@@ -303,13 +235,3 @@ def refuse_gaps(ours: list[Row], others: list[Row]) -> None:
     deeper = [row.name for row in others if re.match(r"layer[1-4]\..*weight$", row.name)]
     if deeper:
         raise ValueError(f"holds {deeper[0]}, which the network has not: it is of another backbone.")
-
-
-def save(path: Path, state: Mapping[str, np.ndarray], about: Mapping[str, str]) -> None:
-    """Writes a safetensors file in the base code's layout, whole or not at all; `about` joins its metadata."""
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        unfinished.write_bytes(packed(dict(state), {**about, "format": "pt", "layout": LAYOUT}))
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -82,8 +82,9 @@ def _write_session(run: Path, config: Config, strategy: Any) -> None:
     file = run / "run.json"
     record = json.loads(file.read_text()) if file.exists() else {"sessions": []}
     weights = config.model.weights
-    record["initial_weights"] = weights or "random"
-    if weights and Path(weights).is_file():
+    first = "initial_weights" not in record  # later sessions start from snapshots
+    record.setdefault("initial_weights", weights or "random")
+    if first and weights and Path(weights).is_file():
         record["initial_weights_sha256"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     record["sessions"].append(
         {
@@ -115,8 +116,8 @@ def build_strategy() -> Any:
     return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))] or ["CPU:0"])
 
 
-def build_game(config: Config, strategy: Any) -> tuple[Any, Any]:
-    """Networks, optimisers and step of a run, and the tf.train.Checkpoint that holds all of their state."""
+def build_game(config: Config, strategy: Any, resumed: bool = False) -> tuple[Any, Any]:
+    """Networks, optimisers and step of a run, and the tf.train.Checkpoint of their state; resumed, without weights."""
     import keras
     import tensorflow as tf
 
@@ -136,7 +137,7 @@ def build_game(config: Config, strategy: Any) -> tuple[Any, Any]:
         networks = adversary.build_networks(
             config.method,
             len(config.class_names),
-            config.model.model_dump(),
+            {**config.model.model_dump(), **({"weights": None} if resumed else {})},
             synchronised=replicas > 1,
             **config.discriminators.model_dump(),
         )
@@ -184,7 +185,7 @@ def train(config: Config, run: Path, strategy: Any = None) -> dict[str, Any]:
         state = {"step": 0, "best": None, "last": None, "window": {}, "unvalidated": False}
         try:
             strategy = strategy or build_strategy()
-            game, trackable = build_game(config, strategy)
+            game, trackable = build_game(config, strategy, resumed=bool(checkpoint.snapshots(run)))
             state |= checkpoint.restore(run, trackable) or {}
             checkpoint.cut_log(run, state["step"], state["unvalidated"])
             checkpoint.prune(run, state)

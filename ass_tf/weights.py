@@ -10,6 +10,7 @@ FILE is a PyTorch checkpoint of DeepLab-v2 as AdaptSegNet names it or of torchvi
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ass_tf
-from ass_tf import config, process, terminal, torch_layout, trained
+from ass_tf import config, process, terminal, torch_files, torch_layout, trained
 
 STRIDE = (
     "note: torchvision's ResNet has its strides in the 3x3 convolutions, this one (Caffe's and AdaptSegNet's) in the "
@@ -33,7 +34,7 @@ def import_weights(
     Args:
         source: a checkpoint, a weights file of `keras.applications` (.h5), or "imagenet".
         settings: their `model` and `classes` say which network.
-        layout: of a checkpoint: "adaptsegnet", "torchvision", or "auto" by its head.
+        layout: of a checkpoint: "adaptsegnet", "torchvision", or "auto" where the file tells.
 
     Returns:
         generator: keras.Model.
@@ -43,26 +44,31 @@ def import_weights(
     Raises:
         ValueError: the file cannot be read, or nothing tells its layout.
     """
-    generator = trained.build(settings)
     if source == "imagenet" or source.endswith(".h5"):
         from ass_tf import deeplab
 
-        backbone = settings.model.backbone
+        generator, backbone = trained.build(settings), settings.model.backbone
         deeplab.load_backbone(generator, backbone, source)
         state = torch_layout.state_of(generator)
         rows = [torch_layout.Row(n, v.shape, *_verdict_of_applications(n, backbone)) for n, v in state.items()]
         for name, value in state.items():
             torch_layout.checked(name, value)
         return generator, rows, [], "keras.applications"
-    tensors = torch_layout.tidy(torch_layout.read(Path(source)))
-    found = torch_layout.layout_of(tensors) if layout == "auto" else layout
-    if found is None:
+    tensors = torch_layout.tidy(torch_files.read(Path(source)))
+    known = torch_layout.layout_of(Path(source), tensors)
+    if known is None and not settings.model.backbone.startswith("resnet"):
+        known = torch_files.LAYOUT  # names of layers, which no other layout has
+    if known and layout not in ("auto", known):
+        raise ValueError(f"--layout must be {known} for this file, by its head or its own word. Received: {layout}.")
+    found = known or layout
+    if found == "auto":
         raise ValueError(
-            "has neither AdaptSegNet's head nor torchvision's classifier: whose it is must be said, by --layout "
-            "adaptsegnet or --layout torchvision."
+            "torchvision's ResNets and Caffe's have the same names: say which by --layout torchvision or --layout "
+            "adaptsegnet (BGR, 0 to 255 minus the mean)."
         )
     if found == torch_layout.TORCHVISION:
         tensors = torch_layout.from_torchvision(tensors)
+    generator = trained.build(settings)
     return generator, *torch_layout.take(generator, tensors), found
 
 
@@ -87,33 +93,45 @@ def _convert(options: argparse.Namespace) -> None:
         settings = config.from_dict({"method": "joint", "source": unused, "target": unused})
     try:
         generator, ours, others, layout = import_weights(options.source, settings, options.layout)
-        _print_table([*ours, *others])
-        print(f"layout: {layout}" + (" (--layout says otherwise)" if options.layout == "auto" else ""))
-        if layout == torch_layout.TORCHVISION:
-            print(STRIDE)
-        torch_layout.refuse_gaps(ours, others)
+        _finish(options, settings, generator, ours, others)
     except ValueError as error:
         text = str(error)
-        raise ValueError(text if options.source in text else f"{options.source}: {text}") from None
-    head = [row for row in ours if row.name.startswith(torch_layout.HEAD)]
-    if any(row.verdict != "taken" for row in head):
-        print("the head is not complete, so training starts it at random where a branch is not taken.")
+        raise ValueError(
+            text if options.source in text or str(options.out) in text else f"{options.source}: {text}"
+        ) from None
+    _print_table([*ours, *others])
+    print(f"layout: {layout}")
+    if layout == torch_layout.TORCHVISION:
+        print(STRIDE)
+    if any(row.verdict != "taken" for row in ours):
+        print("the head is not complete: what is not taken of it starts at random in training.")
+    counts = [f"{sum(r.verdict == v for r in [*ours, *others])} {v}" for v in ("taken", "skipped", "missing")]
+    print(f"{options.out}: {', '.join(counts)}")
+
+
+def _finish(options: argparse.Namespace, settings: config.Config, generator: Any, ours: list, others: list) -> None:
+    """Writes what was taken; where that is not enough, shows the table and raises ValueError."""
+    try:
+        torch_layout.refuse_gaps(ours, others)
+    except ValueError:
+        _print_table([*ours, *others])
+        raise
     taken = {row.name for row in ours if row.verdict == "taken"}
     state = {name: value for name, value in torch_layout.state_of(generator).items() if name in taken}
     about = {
         "origin": Path(options.source).name,
         "backbone": settings.model.backbone,
+        "rates": json.dumps(torch_layout.rates_of(generator)),
         "ass_tf_version": ass_tf.__version__,
     }
-    torch_layout.save(options.out, state, about)
-    counts = [f"{sum(r.verdict == v for r in [*ours, *others])} {v}" for v in ("taken", "skipped", "missing")]
-    print(f"{options.out}: {', '.join(counts)}")
+    torch_files.save(options.out, state, about)
 
 
 def _export(options: argparse.Namespace) -> None:
     settings, generator, step = trained.load(options.source, options.snapshot)
     state = torch_layout.state_of(generator)
-    torch_layout.save(options.out, state, trained.description(options.source, settings, options.snapshot, step))
+    about = trained.description(options.source, settings, options.snapshot, step)
+    torch_files.save(options.out, state, {**about, "rates": json.dumps(torch_layout.rates_of(generator))})
     print(f"{options.out}: {len(state)} tensors of step {step}")
 
 
@@ -124,21 +142,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
     add("--config", metavar="FILE", help="settings whose network the weights are for (default: ResNet-101, 19 classes)")
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="with --config: changes of it")
-    layouts = ["auto", torch_layout.LAYOUT, torch_layout.TORCHVISION]
-    add("--layout", choices=layouts, default="auto", help="of a PyTorch checkpoint (default: told from its head)")
+    layouts = ["auto", torch_files.LAYOUT, torch_layout.TORCHVISION]
+    add("--layout", choices=layouts, default="auto", help="of a PyTorch checkpoint (default: if the file tells)")
     add("--snapshot", choices=["last", "best"], default="last", help="of a run (default: last)")
     options = parser.parse_args(arguments)
     if options.out.suffix != ".safetensors":
         parser.error(f"--out must end in .safetensors. Received: {options.out}")
-    if not options.out.parent.is_dir():
-        parser.error(f"--out must lie in a folder that is there. Received: {options.out}")
-    if options.out.exists() and os.path.realpath(options.out) == os.path.realpath(options.source):
-        parser.error(f"--out must be another file than the one that is read. Received: {options.out}")
+    run = os.path.isdir(options.source)
     if options.set and not options.config:
         parser.error("--set needs --config.")
+    if run and (options.config or options.layout != "auto"):
+        parser.error("--config and --layout are for files, a run has its own.")
     try:
+        if not os.path.isdir(options.out.parent) or os.path.isdir(options.out):
+            raise ValueError(f"{options.out}: --out must be a file in a folder that is there.")
+        if os.path.realpath(options.out) == os.path.realpath(options.source):
+            raise ValueError(f"{options.out}: --out must be another file than the one that is read.")
         process.start_tensorflow()
-        (_export if Path(options.source).is_dir() else _convert)(options)
+        (_export if run else _convert)(options)
     except config.ConfigError as error:
         return terminal.complain(error, 2)
     except (ValueError, OSError) as error:

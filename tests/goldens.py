@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ass_tf import torch_layout
+from ass_tf import torch_files, torch_layout
 
 NUMBERS = np.load(Path(__file__).with_name("adaptsegnet_goldens.npz"))
 SIZES = [(64, 128), (65, 97), (90, 160)]
@@ -32,7 +32,7 @@ def draw(name, shape):
 def tensors_of(network):
     """The golden value of every tensor of a network, as `torch_layout.take` takes them."""
     shapes = {name: value.shape for name, value in torch_layout.state_of(network).items()}
-    return {name: torch_layout.Tensor(s, "float32", partial(draw, name, s)) for name, s in shapes.items()}
+    return {name: torch_files.Tensor(s, "float32", partial(draw, name, s)) for name, s in shapes.items()}
 
 
 def fill_generator(generator):

@@ -27,7 +27,7 @@ import tensorflow as tf
 import torch
 import torch_transcription as reference
 
-from ass_tf import adversary, deeplab, discriminators, losses, optimisers, schema, torch_layout
+from ass_tf import adversary, deeplab, discriminators, losses, optimisers, schema, torch_files, torch_layout
 from ass_tf.labels import IGNORE
 
 BLOCKS, CLASSES, SIZE = (1, 1, 1, 1), 5, (65, 97)
@@ -86,7 +86,7 @@ def networks(rates=(6, 12), classes=CLASSES, batch_norm="batch"):
 def give(ours, theirs):
     """Gives our generator the weights of PyTorch's, by the importer."""
     state = arrays(theirs.state_dict())
-    tensors = {n: torch_layout.Tensor(v.shape, str(v.dtype), lambda v=v: v) for n, v in state.items()}
+    tensors = {n: torch_files.Tensor(v.shape, str(v.dtype), lambda v=v: v) for n, v in state.items()}
     rows, others = torch_layout.take(ours, tensors)
     assert not others
     assert {row.verdict for row in rows} == {"taken"}

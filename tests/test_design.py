@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ass_tf"
 LAYERS = (
-    {"terminal", "process", "config", "schema", "labels", "files", "torch_layout"},
+    {"terminal", "process", "config", "schema", "labels", "files", "torch_files", "torch_layout"},
     {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics", "optimisers"},
     {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal", "serving"},
     {"train", "evaluate", "trained", "weights"},

@@ -101,7 +101,9 @@ def test_a_name_that_keras_does_not_know_is_told(name):
         optimisers.build_named(name, 0.1, [tf.Variable([1.0])], {})
 
 
-@pytest.mark.parametrize("options", [{"no_such": 1}, {"beta_1": "a"}, {"learning_rate": 0.1}, {"optimizer": None}])
+@pytest.mark.parametrize(
+    "options", [{"no_such": 1}, {"beta_1": "a"}, {"learning_rate": 0.1}, {"optimizer": None}, {"use_ema": True}]
+)
 def test_options_that_it_does_not_take_are_told_before_the_first_step(options):
     with pytest.raises(ValueError, match=r"AdamW does not work with its options|name that Keras knows") as error:
         optimisers.build_named("AdamW", 0.1, [tf.Variable([1.0])], options)

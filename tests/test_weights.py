@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from functools import partial
 
 import goldens
@@ -16,7 +17,7 @@ import pytest
 import small_runs
 from safetensors.numpy import load_file, save_file
 
-from ass_tf import deeplab, torch_layout, trained, weights
+from ass_tf import deeplab, torch_files, torch_layout, trained, weights
 
 CLASSES = 4
 SMALL = partial(deeplab._resnet, blocks=(1, 1, 1, 1))
@@ -39,9 +40,7 @@ def small_state():
 
 
 def tensors(state):
-    return {
-        name: torch_layout.Tensor(value.shape, str(value.dtype), lambda v=value: v) for name, value in state.items()
-    }
+    return {name: torch_files.Tensor(value.shape, str(value.dtype), lambda v=value: v) for name, value in state.items()}
 
 
 def take(state, generator=None):
@@ -82,17 +81,26 @@ def test_a_resnet_under_a_prefix_beside_other_tensors_is_found():
     assert rows["classifier.4.weight"].verdict == "skipped"
 
 
-@pytest.mark.parametrize(
-    ("names", "layout"),
-    [
-        (["conv1.weight", "layer5.conv2d_list.0.weight"], "adaptsegnet"),
-        (["conv1.weight", "fc.weight"], "torchvision"),
-        (["conv1.weight", "classifier.4.weight"], "torchvision"),
-        (["conv1.weight"], None),
-    ],
-)
-def test_the_layout_is_told_from_what_stands_behind_the_backbone(names, layout):
-    assert torch_layout.layout_of(names) == layout
+def test_the_layout_is_told_from_the_head_or_from_the_file_itself(tmp_path):
+    nowhere = tmp_path / "x.pth"
+    assert torch_layout.layout_of(nowhere, ["conv1.weight", "layer5.conv2d_list.0.weight"]) == "adaptsegnet"
+    for names in (["conv1.weight", "fc.weight"], ["classifier.conv2d_list.0.weight"], ["conv1.weight"]):
+        assert torch_layout.layout_of(nowhere, names) is None  # Caffe's and torchvision's are alike
+    torch_files.save(tmp_path / "ours.safetensors", {"conv1.weight": np.zeros(1, "f")}, {})
+    assert torch_layout.layout_of(tmp_path / "ours.safetensors", ["conv1.weight"]) == "adaptsegnet"
+
+
+def test_two_networks_in_one_file_are_refused():
+    both = {**small_state(), **{f"backbone.{name}": value for name, value in small_state().items()}}
+    with pytest.raises(ValueError, match=r"holds both backbone\.conv1\.weight and conv1\.weight"):
+        torch_layout.tidy(tensors(both))
+
+
+def test_a_head_of_other_rates_is_refused(tmp_path):
+    torch_files.save(tmp_path / "w.safetensors", small_state(), {"rates": "[6, 12]"})
+    with pytest.raises(ValueError, match=r"holds a head of rates \[6, 12\].* Received: \[6, 24\]"):
+        build(rates=(6, 24), file=tmp_path / "w.safetensors")
+    build(classes=7, rates=(6, 24), file=tmp_path / "w.safetensors")  # its head is not taken
 
 
 def test_a_deeper_resnet_is_refused():
@@ -156,7 +164,7 @@ def test_weights_that_are_not_finite_are_refused_by_name():
 
 
 def test_a_written_file_starts_a_network_bit_for_bit(tmp_path):
-    torch_layout.save(tmp_path / "w.safetensors", small_state(), {})
+    torch_files.save(tmp_path / "w.safetensors", small_state(), {})
     assert_holds(build(file=tmp_path / "w.safetensors"), small_state())
     assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
 
@@ -165,7 +173,7 @@ def test_mobilenet_and_its_depthwise_kernels_survive_the_round_trip(tmp_path):
     first = build(backbone="mobilenetv2")
     state = torch_layout.state_of(first)
     assert state["block_3_depthwise.weight"].shape == (144, 1, 3, 3)  # (channels, 1, kh, kw), as PyTorch groups them
-    torch_layout.save(tmp_path / "w.safetensors", state, {})
+    torch_files.save(tmp_path / "w.safetensors", state, {})
     for ours, theirs in zip(
         build(backbone="mobilenetv2", file=tmp_path / "w.safetensors").get_weights(), first.get_weights()
     ):
@@ -199,7 +207,7 @@ def test_a_safetensors_file_that_does_not_fit_is_named(tmp_path, content, words)
         save_file(state, file)
     elif content == "gap":
         del state["layer2.0.conv1.weight"]
-        torch_layout.save(file, state, {})
+        torch_files.save(file, state, {})
     else:
         file.write_bytes(content)
     with pytest.raises(ValueError, match=r"bad\.safetensors") as error:
@@ -237,14 +245,35 @@ def test_a_file_without_all_of_the_backbone_writes_nothing(tmp_path, capsys):
     words = [str(tmp_path / "in.safetensors"), "--out", str(out), "--config", settings_for(tmp_path)]
     assert weights.main(words) == 1
     printed = capsys.readouterr()
-    assert printed.out == ""
-    assert "in.safetensors: has neither" in printed.err
-    assert weights.main([*words, "--layout", "adaptsegnet"]) == 1
-    assert (
-        "in.safetensors: 49 tensors of the backbone are not taken, the first is stem0_bn.weight"
-        in capsys.readouterr().err
-    )
+    assert "24  missing  not in the file" in printed.out
+    assert "in.safetensors: 49 tensors of the backbone are not taken, the first is stem0_bn.weight" in printed.err
     assert not out.exists()
+
+
+def test_a_resnet_that_may_be_torchvisions_or_caffes_is_asked_about(tmp_path, capsys):
+    save_file({"conv1.weight": np.zeros((64, 3, 7, 7), "f"), "fc.bias": np.zeros(9, "f")}, tmp_path / "in.safetensors")
+    assert weights.main([str(tmp_path / "in.safetensors"), "--out", str(tmp_path / "out.safetensors")]) == 1
+    error = capsys.readouterr().err
+    assert "say which by --layout torchvision or --layout adaptsegnet" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("out", ["no/such/out.safetensors", ".", "in.safetensors"])
+def test_an_output_that_cannot_be_is_told_before_any_work(tmp_path, capsys, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    save_file({"conv1.weight": np.zeros(3, "f")}, "in.safetensors")
+    (tmp_path / "folder.safetensors").mkdir()
+    out = "folder.safetensors" if out == "." else out
+    assert weights.main(["in.safetensors", "--out", out]) == 1
+    assert f"error: {out}: --out must be" in capsys.readouterr().err
+
+
+@with_torch
+def test_a_packed_file_is_refused_before_it_is_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(10**6))
+    with pytest.raises(ValueError, match=r"bomb\.pth: refused, since it unpacks"):
+        torch_files.read(tmp_path / "bomb.pth")
 
 
 def test_a_trained_run_is_written_out(finished, tmp_path, capsys):
@@ -260,7 +289,7 @@ def test_a_pytorch_file_without_pytorch_says_what_to_install(tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "w.pth").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"w\.pth: reading it needs PyTorch: pip install 'ass_tf\[torch\]'"):
-        torch_layout.read(tmp_path / "w.pth")
+        torch_files.read(tmp_path / "w.pth")
 
 
 class Evil:
@@ -280,7 +309,7 @@ def test_a_hostile_or_broken_pytorch_file_is_refused_in_one_line(tmp_path, monke
     else:
         file.write_bytes(pickle.dumps(Evil(), 2) if content == "pickle" else content)
     with pytest.raises(ValueError, match=r"bad\.pth: ") as error:
-        torch_layout.read(file)
+        torch_files.read(file)
     assert "\n" not in str(error.value)
     assert ("system" in str(error.value)) == (content in ("pickle", "checkpoint"))
     assert not (tmp_path / "executed").exists()
@@ -295,8 +324,8 @@ def test_pytorch_to_ours_to_pytorch_is_bit_identical(tmp_path, wrap):
     state = {name: torch.from_numpy(value) for name, value in small_state().items()}
     torch.save(wrap({f"Scale.{name}": value for name, value in state.items()}), tmp_path / "in.pth")
     generator = build()
-    torch_layout.take(generator, torch_layout.tidy(torch_layout.read(tmp_path / "in.pth")))
-    torch_layout.save(tmp_path / "out.safetensors", torch_layout.state_of(generator), {})
+    torch_layout.take(generator, torch_layout.tidy(torch_files.read(tmp_path / "in.pth")))
+    torch_files.save(tmp_path / "out.safetensors", torch_layout.state_of(generator), {})
     written = load_torch(tmp_path / "out.safetensors")
     assert set(written) == set(state)
     assert all(torch.equal(written[name], value) for name, value in state.items())
