@@ -50,7 +50,8 @@ def command(file, tmp_path, monkeypatch, capsys):
             if step == spoilt:
                 call.game.networks.generator.weights[0].assign([0.0, float("nan")])
 
-        def build_game(config, strategy):
+        def build_game(config, strategy, resumed):
+            call.resumed = resumed
             game = call.game = Counting(before_step)
             return game, tf.train.Checkpoint(done=game.done, ballast=tf.Variable(tf.zeros([50_000])))
 
@@ -73,6 +74,13 @@ def send(number, times=1):
             os.kill(os.getpid(), number)
 
     return act
+
+
+def test_initial_weights_are_asked_for_by_the_first_start_alone(command):
+    assert command("train.steps=9", at={6: send(signal.SIGTERM)}).status == 143
+    assert not command.resumed
+    assert command("train.steps=9").status == 0
+    assert command.resumed
 
 
 def counted(run):
