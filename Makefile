@@ -21,7 +21,7 @@ test-slow: $(INSTALLED)
 	$(RUN) -m pytest -q -m slow
 
 test-torch: $(VENV)/.torch
-	$(RUN) -m pytest -q -m "slow or not slow" tests/test_parity.py tests/test_weights.py
+	$(RUN) -m pytest -q -m "slow or not slow" tests/test_parity.py tests/test_torch_files.py tests/test_weights.py
 
 test-addons: $(OLD)/.installed
 	$(OLD)/bin/python -m pytest -q -m "slow or not slow"

@@ -54,11 +54,13 @@ def refuse_unreadable(path: Path) -> None:
 
 def _refuse_packed(path: Path) -> None:
     """torch.save never compresses, so what is compressed is made to fill the memory."""
+    if not zipfile.is_zipfile(path):  # the format before PyTorch 1.6, or damaged, which loading tells
+        return
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):  # the old format, or damaged
-        return
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ValueError(f"{path}: is no file of torch.save, or is damaged: {error}.") from None
     stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
     if not stored or sum(entry.file_size for entry in entries) > path.stat().st_size:
         raise ValueError(f"{path}: refused, since it unpacks to more than it holds, which no file of torch.save does.")

@@ -51,8 +51,7 @@ def command(file, tmp_path, monkeypatch, capsys):
                 call.game.networks.generator.weights[0].assign([0.0, float("nan")])
 
         def build_game(config, strategy, resumed):
-            call.resumed = resumed
-            game = call.game = Counting(before_step)
+            call.resumed, call.game = resumed, (game := Counting(before_step))
             return game, tf.train.Checkpoint(done=game.done, ballast=tf.Variable(tf.zeros([50_000])))
 
         monkeypatch.setattr(train, "build_game", build_game)
@@ -74,13 +73,6 @@ def send(number, times=1):
             os.kill(os.getpid(), number)
 
     return act
-
-
-def test_initial_weights_are_asked_for_by_the_first_start_alone(command):
-    assert command("train.steps=9", at={6: send(signal.SIGTERM)}).status == 143
-    assert not command.resumed
-    assert command("train.steps=9").status == 0
-    assert command.resumed
 
 
 def counted(run):
@@ -206,7 +198,9 @@ def test_resumed_run_reads_the_images_that_it_would_have_read(command, tmp_path)
 
     command(at=look("whole"), run=tmp_path / "whole")
     command(at={**look("parts"), 6: send(signal.SIGTERM)})
+    first = command.resumed
     command(at=look("parts"))
+    assert (first, command.resumed) == (False, True)  # the second start asks for no initial weights
     del seen["whole"][6]
     assert seen["parts"] == seen["whole"]
 
