@@ -12,8 +12,6 @@ from ass_tf import torch_files
 
 HERE = importlib.util.find_spec("torch") is not None
 with_torch = pytest.mark.skipif(not HERE, reason="PyTorch is not here: make test-torch")
-    importlib.util.find_spec("torch") is None, reason="PyTorch is not here: make test-torch"
-)
 
 
 @with_torch
