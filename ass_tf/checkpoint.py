@@ -16,30 +16,18 @@ import json
 import os
 import re
 import shutil
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from ass_tf import terminal
+from ass_tf.files import write_text
 
 SNAPSHOT = re.compile(r"step-(\d{8,})")
 
 
 class RunFolderError(ValueError):
     """The run folder cannot be used; the message is one line that names it."""
-
-
-def write_text(path, text):
-    """Writes a file whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def _sync(path):

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -43,25 +41,13 @@ def overrides(method: str, data: Path, seed: int) -> list[str]:
     return [f"method={method}", f"seed={seed}", f"target.labelled_seed={seed}", *words]
 
 
-def run_to_end(command: Sequence[str]) -> int:
-    """Exit status of a process that saves before it stops: Ctrl-C reaches it by itself, SIGTERM is passed on."""
-    with subprocess.Popen(command) as child:
-        before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-        try:
-            while True:
-                try:
-                    return child.wait()
-                except KeyboardInterrupt:
-                    continue
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-
 def deploy(run: Path, images: Path | None, out: Path, seed: int) -> int:
     """Export a run, compare ONNX with Keras, and segment new images with what was exported; returns the exit status."""
     model = run / "export" / "model.onnx"
     print("\nexport, compared with Keras", flush=True)
-    status = run_to_end([sys.executable, str(ROOT / "export/to_onnx.py"), "--run", str(run), "--out", str(model)])
+    status = process.run_to_end(
+        [sys.executable, str(ROOT / "export/to_onnx.py"), "--run", str(run), "--out", str(model)]
+    )
     if status:
         return status
     results = out / ("new" if images is None else "yours")
@@ -70,7 +56,7 @@ def deploy(run: Path, images: Path | None, out: Path, seed: int) -> int:
         images = out / "data/new/leftImg8bit"
     print(f"\nthe ONNX model on {images}", flush=True)
     words = [str(ROOT / "export/infer_onnx.py"), str(model), str(images), "--out", str(results)]
-    status = run_to_end([sys.executable, *words])
+    status = process.run_to_end([sys.executable, *words])
     if results.is_dir():
         print(f"\nlook at the overlays in {results}")
     return status
@@ -111,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\n{METHODS[method]}", flush=True)
             words = overrides(method, out / "data", options.seed)
             command = [sys.executable, "-m", "ass_tf.train", "--config", SETTINGS, "--run", run, "--set", *words]
-            status = run_to_end([str(part) for part in command])
+            status = process.run_to_end([str(part) for part in command])
             if status:
                 return status
         process.start_tensorflow()

@@ -1,4 +1,4 @@
-"""A domain's files: opened as Pillow images, and all of them checked before a run begins.
+"""A domain's files: opened as Pillow images, and all of them checked before a run begins; and text written whole.
 
 Images come out as upright RGB and labels as raw ids, whatever the file's packing. Which files a data set has is left to
 `datasets`, resizing and batches to `pipeline`.
@@ -205,3 +205,15 @@ def check(
         more = [f"and {len(flaws) - 10} more files."] if len(flaws) > 10 else []
         raise DataError("\n".join(flaws[:10] + more))
     return {role: collections.Counter(size_of[p.image] for p in domain.pairs) for role, domain in domains.items()}
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import os
+import signal
+import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from typing import Any
 
 # Of glibc's malloc.h: the parameters of mallopt.
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, ARENA_MAX = -1, -2, -3, -8
@@ -74,3 +79,28 @@ def resident_memory() -> float | None:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     except OSError:
         return None
+
+
+def run_to_end(command: Sequence[str], **settings: Any) -> int:
+    """Exit status of a process that saves before it stops: Ctrl-C reaches it by itself, SIGTERM is passed on.
+
+    Args:
+        command: its words.
+        settings: of `subprocess.Popen`.
+    """
+    with subprocess.Popen(command, **settings) as child:
+        before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        try:
+            while True:
+                try:
+                    return child.wait()
+                except KeyboardInterrupt:
+                    continue
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def end_with_parent() -> None:
+    """For `preexec_fn`: a process whose parent is killed gets SIGTERM, on Linux; elsewhere it lives on."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

@@ -1,0 +1,272 @@
+"""Many runs by one file: methods x numbers of labels x seeds x variants, each run made once, whoever works on them.
+
+    python -m ass_tf.sweep --config configs/carla_camvid.json [--set train.steps=100 ...] [--out DIR] [--list]
+
+Runs what is missing and goes on with the rest where a run fails; the same command, in as many processes and machines as
+share the folder, takes up what is left. Each run is `python -m ass_tf.train` in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import itertools
+import json
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from ass_tf import config, files, process, schema, terminal
+
+TRAIN = [sys.executable, "-m", "ass_tf.train"]
+NAMES = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+]+$")]
+
+
+class Plan(schema.Section):
+    methods: Annotated[dict[NAMES, str], Field(min_length=1)]
+    """Name -> settings file, relative to this one."""
+    labelled: Annotated[tuple[schema.NotNegative | Literal["all"], ...], Field(min_length=1)]
+    """Numbers of labelled target images; 0 is left out for methods that need some."""
+    seeds: Annotated[tuple[schema.NotNegative, ...], Field(min_length=1)] = (0,)
+    """Seeds of weights, order of images, and the draw of the labelled ones."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings that all runs change, dotted."""
+    variants: dict[NAMES, dict[str, Any]] = Field(default_factory=dict)
+    """Name -> settings that a variant changes; every run is made for every variant."""
+
+
+class Cell(NamedTuple):
+    """One run of a sweep."""
+
+    method: str
+    labelled: int | str
+    seed: int
+    variant: str | None
+    file: Path  # of the method's settings
+    overrides: tuple[str, ...]
+    settings: config.Config
+
+    @property
+    def name(self) -> str:
+        parts = [self.method, self.variant, str(self.labelled), str(self.seed)]
+        return "-".join(part for part in parts if part is not None)
+
+
+def cells_of(file: Path, overrides: Sequence[str] = ()) -> list[Cell]:
+    """All runs of a sweep's file, seed by seed, so that a whole table is there early.
+
+    Args:
+        file: JSON with the keys of `Plan`, or a list of such.
+        overrides: KEY=VALUE words for all runs.
+
+    Raises:
+        ConfigError: the file, or the settings of one of its runs, cannot be used.
+    """
+    cells: dict[str, Cell] = {}
+    for plan in _plans(file):
+        for cell in _product(plan, file.parent, overrides):
+            if cells.setdefault(cell.name, cell) != cell:
+                raise config.ConfigError(f"{file}: {cell.name} must be one run. Received: two with other settings.")
+    return sorted(cells.values(), key=lambda cell: cell.seed)
+
+
+def _plans(file: Path) -> list[Plan]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return [Plan.model_validate_json(json.dumps(p)) for p in (content if isinstance(content, list) else [content])]
+    except OSError as error:
+        raise config.ConfigError(f"{file}: {error.strerror}.") from None
+    except ValidationError as error:
+        raise config.ConfigError(f"{file}: {terminal.explain(error.errors(), list(Plan.model_fields))}") from None
+    except ValueError as error:
+        raise config.ConfigError(f"{file}: no valid JSON: {error}.") from None
+
+
+def _product(plan: Plan, folder: Path, overrides: Sequence[str]) -> Iterator[Cell]:
+    variants = list(plan.variants.items()) or [(None, {})]
+    for seed, labelled, (variant, changes), (method, name) in itertools.product(
+        plan.seeds, plan.labelled, variants, plan.methods.items()
+    ):
+        place = {"seed": seed, "target.labelled_seed": seed, "target.labelled": labelled}
+        words = [f"{key}={json.dumps(value)}" for key, value in {**plan.set, **changes, **place}.items()]
+        words = (*words, *overrides)
+        if labelled == 0 and config.load(folder / name).method in ("oracle", "fcsa", "csa"):
+            continue
+        yield Cell(method, labelled, seed, variant, folder / name, words, config.load(folder / name, words))
+
+
+class Folder:
+    """Where a sweep's runs lie: a run folder for each cell, and beside them who works, what failed, what was printed.
+
+    Args:
+        path: the folder; what several processes share.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.status = path, path / "status"
+
+    def run(self, cell: Cell) -> Path:
+        return self.path / cell.name
+
+    def score(self, cell: Cell) -> float | None:
+        """mIoU of the last snapshot of a run that is finished; None where it is not.
+
+        Raises:
+            ConfigError: the folder holds a run of other settings.
+        """
+        try:
+            result = json.loads((self.run(cell) / "result.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        if config.load(self.run(cell) / "config.json") != cell.settings:
+            raise config.ConfigError(f"{self.run(cell)}: holds a run of other settings; name another folder by --out.")
+        return (result["last"] or {}).get("miou") or 0.0
+
+    @contextmanager
+    def claimed(self, cell: Cell) -> Iterator[Any]:
+        """The open lock of a cell, or None where another process has it. A run that outlives its sweep keeps it."""
+        self.status.mkdir(parents=True, exist_ok=True)
+        with open(self.status / f"{cell.name}.lock", "a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield None
+            else:
+                yield lock
+
+    def note(self, cell: Cell, **facts: Any) -> None:
+        files.write_text(self.status / f"{cell.name}.json", json.dumps({**facts, "at": time.time()}) + "\n")
+
+    def facts(self, cell: Cell) -> dict[str, Any]:
+        """What was noted of a cell last: minutes, and the reason where it failed."""
+        try:
+            return json.loads((self.status / f"{cell.name}.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def train(self, cell: Cell, lock: Any) -> int:
+        """Runs a cell, or goes on with it; returns the exit status."""
+        start, log = time.monotonic(), self.status / f"{cell.name}.log"
+        before = self.facts(cell).get("minutes", 0.0) if self.run(cell).exists() else 0.0
+        command = [*TRAIN, "--config", str(cell.file), "--run", str(self.run(cell)), "--set", *cell.overrides]
+        with open(log, "w", encoding="utf-8") as stream:
+            status = process.run_to_end(
+                command,
+                stdout=stream,
+                stderr=stream,
+                pass_fds=[lock.fileno()],
+                preexec_fn=process.end_with_parent,
+            )
+        facts = {"minutes": before + (time.monotonic() - start) / 60}
+        if status in (-signal.SIGTERM, -signal.SIGINT):
+            status = 128 - status
+        if status < 0:
+            facts["failed"] = f"killed by signal {-status}"
+        elif status < 128 and self.score(cell) is None:  # above, it was asked to stop, and has saved
+            lines = [x for x in log.read_text(encoding="utf-8", errors="replace").splitlines() if x.strip()]
+            facts["failed"] = (lines or ["it printed nothing"])[-1].removeprefix("error: ")
+        self.note(cell, **facts)
+        return status
+
+
+def work(folder: Folder, cells: Sequence[Cell]) -> int:
+    """Takes one cell after the other until each is done or has failed; returns the exit status."""
+    begun, waiting = time.time(), False
+
+    def failed(cell: Cell) -> bool:
+        """In this session, here or elsewhere; what failed before is tried again."""
+        facts = folder.facts(cell)
+        return "failed" in facts and facts["at"] >= begun
+
+    while left := [cell for cell in cells if folder.score(cell) is None and not failed(cell)]:
+        for cell in left:
+            with folder.claimed(cell) as lock:
+                if lock is None or folder.score(cell) is not None or failed(cell):
+                    continue
+                waiting = False
+                print(f"{cell.name}: {_left(folder, cells)}", flush=True)
+                status = folder.train(cell, lock)
+            score, reason = folder.score(cell), folder.facts(cell).get("failed")
+            if score is None and reason is None:
+                return status  # it was asked to stop
+            print(f"{cell.name}: " + (f"failed: {reason}" if score is None else f"mIoU {score:.2f}"), flush=True)
+            break
+        else:
+            if not waiting:
+                print(f"the last {len(left)} runs are in other processes' hands; waiting for them", flush=True)
+            waiting = True
+            time.sleep(1)
+    return 1 if any(folder.score(cell) is None for cell in cells) else 0
+
+
+def _left(folder: Folder, cells: Sequence[Cell]) -> str:
+    """How many runs are left, and about how long they take, by what those of the same method took."""
+    minutes: dict[str, list[float]] = {}
+    left = []
+    for cell in cells:
+        if folder.score(cell) is None:
+            left.append(cell)
+        elif "minutes" in (facts := folder.facts(cell)):
+            minutes.setdefault(cell.method, []).append(facts["minutes"])
+    count = f"{len(cells) - len(left)} of {len(cells)} done"
+    if not minutes:
+        return count
+    overall = statistics.mean(itertools.chain(*minutes.values()))
+    total = sum(statistics.mean(minutes.get(cell.method, [overall])) for cell in left)
+    return f"{count}, about {int(total) // 60}:{int(total) % 60:02} h of computing left"
+
+
+def table(folder: Folder, cells: Sequence[Cell]) -> str:
+    """Mean mIoU over seeds, by method and number of labels; with the number of seeds where some are missing."""
+    counts = list(dict.fromkeys(cell.labelled for cell in cells))
+    lines = list(dict.fromkeys((cell.method, cell.variant) for cell in cells))
+    width = max(len(" ".join(filter(None, line))) for line in lines)
+    rows = [" " * width + "".join(f"{count!s:>12}" for count in counts)]
+    for line in lines:
+        row = " ".join(filter(None, line)).ljust(width)
+        for count in counts:
+            here = [c for c in cells if (c.method, c.variant) == line and c.labelled == count]
+            scores = [score for score in map(folder.score, here) if score is not None]
+            text = f"{statistics.mean(scores):.2f}" if scores else "-"
+            text += f" ({len(scores)}/{len(here)})" if 0 < len(scores) < len(here) else ""
+            row += f"{text:>12}"
+        rows.append(row)
+    return "\n".join(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ass_tf.sweep", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--config", type=Path, required=True, metavar="FILE", help="the sweep, e.g. configs/carla_camvid.json")
+    add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs")
+    add("--out", type=Path, metavar="DIR", help="folder of the runs (default: runs/<file>)")
+    add("--list", action="store_true", help="show the runs and what became of them, and start none")
+    options = parser.parse_args(arguments)
+    try:
+        cells = cells_of(options.config, options.set)
+        folder = Folder(options.out or Path("runs") / options.config.stem)
+        status = 0
+        if options.list:
+            for cell in cells:
+                score, facts = folder.score(cell), folder.facts(cell)
+                open_ = f"failed: {facts['failed']}" if "failed" in facts else "not done"
+                print(f"{cell.name:40} " + (open_ if score is None else f"mIoU {score:.2f}"))
+        else:
+            status = work(folder, cells)
+        print(f"\nmIoU of the last snapshot, mean over seeds, by number of labelled images\n{table(folder, cells)}")
+    except config.ConfigError as error:
+        return terminal.complain(error, 2)
+    except OSError as error:
+        return terminal.complain(error, 1)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(terminal.run(main))

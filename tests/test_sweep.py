@@ -1,0 +1,159 @@
+"""Sweeps: which runs there are, that each is made once, and what becomes of kills and failures."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import small_runs
+
+from ass_tf import sweep
+
+TESTS = small_runs.ROOT / "tests"
+TRAINER = [sys.executable, str(TESTS / "sweep_trainer.py")]
+METHODS = {"oracle": "oracle.json", "csa": "csa.json"}
+START = f"import sys; from ass_tf import sweep; sweep.TRAIN = {TRAINER}; sys.exit(sweep.main())"
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Writes a sweep's file and the settings it names."""
+
+    def write(**changes):
+        for method in ("oracle", "joint", "csa"):
+            settings = small_runs.settings(tmp_path / "scenes", method=method)
+            (tmp_path / f"{method}.json").write_text(json.dumps(settings))
+        content = {"methods": METHODS, "labelled": [2, "all"], "seeds": [0, 1], **changes}
+        (tmp_path / "plan.json").write_text(json.dumps(content))
+        return tmp_path / "plan.json"
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def trainer(monkeypatch):
+    monkeypatch.setattr(sweep, "TRAIN", TRAINER)
+
+
+def start(file, out):
+    words = [sys.executable, "-c", START, "--config", str(file), "--out", str(out)]
+    return subprocess.Popen(words, cwd=small_runs.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def completed(out):
+    return sorted((out / "completed.log").read_text().splitlines())
+
+
+def test_cells_are_the_product_with_one_seed_for_weights_and_draw(plan):
+    file = plan(set={"train.steps": 7}, variants={"a": {"losses.lambda_sadv": 0.1}, "b": {"losses.lambda_sadv": 1}})
+    cells = sweep.cells_of(file, ["optimiser.lr=0.5"])
+    assert len({cell.name for cell in cells}) == len(cells) == 2 * 2 * 2 * 2
+    cell = next(cell for cell in cells if cell.name == "csa-b-all-1")
+    found = cell.settings
+    assert (found.method, found.target.labelled, found.seed, found.target.labelled_seed) == ("csa", "all", 1, 1)
+    assert (found.train.steps, found.losses.lambda_sadv, found.optimiser.lr) == (7, 1.0, 0.5)
+    assert [cell.seed for cell in cells] == [0] * 8 + [1] * 8
+
+
+@pytest.mark.parametrize(("name", "count"), [("table1", 7 * 4 - 3), ("table2", 4 * 2 + 4), ("table3", 7 * 3 - 2)])
+def test_the_papers_tables_have_all_their_cells(name, count):
+    # Of tables 1 and 3 the column without labels has GA alone.
+    cells = sweep.cells_of(small_runs.ROOT / f"configs/{name}.json")
+    assert len({cell.name for cell in cells}) == len(cells) == count
+    assert {cell.settings.train.steps for cell in cells} == {150000}
+
+
+def test_no_labels_are_left_out_where_a_method_needs_some(plan):
+    cells = sweep.cells_of(plan(methods={**METHODS, "joint": "joint.json"}, labelled=[0, 2], seeds=[0]))
+    assert [cell.name for cell in cells] == ["joint-0-0", "oracle-2-0", "csa-2-0", "joint-2-0"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": {}}, "methods must"),
+        ({"methods": {"a/b": "csa.json"}}, "methods"),
+        ({"labelled": [-1]}, "labelled"),
+        ({"seed": [1]}, "seed is no setting; the nearest is seeds"),
+        ({"set": {"train.step": 1}}, "train.step is no setting"),
+        ({"methods": {"a": "no.json"}}, "no.json: No such file"),
+    ],
+)
+def test_a_plan_that_cannot_be_used_is_told_in_one_line_before_anything_runs(plan, tmp_path, capsys, changes, message):
+    assert sweep.main(["--config", str(plan(**changes)), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_missing_runs_and_what_is_done_does_not(plan, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["--config", str(plan(labelled=[2], seeds=[0])), "--out", str(out)]
+    assert sweep.main(words) == 0
+    expected = sorted(cell.name for cell in sweep.cells_of(tmp_path / "plan.json"))
+    assert completed(out) == expected
+    printed = capsys.readouterr().out
+    assert "csa-2-0: 1 of 2 done, about 0:00 h of computing left" in printed
+    assert sweep.main(["--config", str(plan(seeds=[0])), "--out", str(out)]) == 0
+    assert len(completed(out)) == 4  # two were missing
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[-3:]] == [
+        ["2", "all"],
+        ["oracle", "30.00", "30.00"],
+        ["csa", "34.00", "34.00"],
+    ]
+
+
+def test_a_failed_run_is_shown_with_its_reason_and_the_rest_goes_on(plan, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["--config", str(plan(labelled=[2], seeds=[13, 1])), "--out", str(out)]
+    assert sweep.main(words) == 1
+    assert completed(out) == ["csa-2-1", "oracle-2-1"]
+    printed = capsys.readouterr().out
+    assert printed.count("failed: seed must not be 13.") == 2
+    assert "31.00 (1/2)" in printed
+    assert sweep.main([*words, "--list"]) == 0
+    assert capsys.readouterr().out.count("failed: seed must not be 13.") == 2
+
+
+def test_runs_of_other_settings_are_not_mixed_in(plan, tmp_path, capsys):
+    words = ["--config", str(plan(labelled=[2], seeds=[0])), "--out", str(tmp_path / "out")]
+    assert sweep.main(words) == 0
+    assert sweep.main([*words, "--set", "optimiser.lr=0.5"]) == 2
+    assert "holds a run of other settings" in capsys.readouterr().err
+
+
+def test_asked_to_stop_it_stops_the_run_and_no_further_one_begins(plan, tmp_path):
+    out = tmp_path / "out"
+    process = start(plan(), out)
+    small_runs.wait_for(lambda: (out / "oracle-2-0/busy").exists(), process)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert len(list(out.glob("*/config.json"))) == 1, printed
+
+
+@pytest.mark.slow
+def test_kills_and_company_leave_every_run_made_once(plan, tmp_path):
+    out, rng = tmp_path / "out", random.Random(0)
+    file = plan(methods={**METHODS, "joint": "joint.json"}, labelled=[1, 2, "all"], seeds=[0, 1])
+    for _ in range(10):
+        pair = [start(file, out), start(file, out)]
+        time.sleep(rng.uniform(1.5, 4.0))
+        pair[rng.randrange(2)].kill()
+        time.sleep(rng.uniform(0.0, 0.5))
+        for process in pair:
+            process.kill()
+            process.communicate()
+    pair = [start(file, out), start(file, out)]
+    for process in pair:
+        printed, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+    names = sorted(cell.name for cell in sweep.cells_of(file))
+    assert completed(out) == names
+    assert not (out / "clash.log").exists()
+    assert printed.count("31.50") == 0  # joint has 32.50
+    assert printed.count("32.50") == 3
