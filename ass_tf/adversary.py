@@ -10,7 +10,7 @@ from collections import namedtuple
 import keras
 import tensorflow as tf
 
-from ass_tf import deeplab, discriminators, losses, optimisers
+from ass_tf import deeplab, diagnosis, discriminators, losses, optimisers
 from ass_tf.labels import SOURCE, TARGET
 
 # generator: keras.Model. global_discriminator, semantic_discriminator: keras.Model, or None where the method has none.
@@ -167,18 +167,21 @@ class Game:
         self.variables = Optimisers(backbone, head, *(n.trainable_variables if n else [] for n in networks[1:]))
 
     @tf.function(autograph=False)
-    def step(self, batch):
+    def step(self, batch, measure_shares=False):
         """One alternating step on every replica.
 
         Args:
             batch: dict with those of "source" and "labelled": (images, labels), "unlabelled": images, that the method
                 uses; values per replica, as `strategy.experimental_distribute_dataset` gives them.
+            measure_shares: bool. Also measure how much each term moves G, which takes a backward pass for each.
 
         Returns:
-            terms: dict of float32 (), the losses of equations 1 to 8 before their weights, by the names of their
-                functions with the domain appended where both domains have one.
+            terms: dict of float32 (): the losses of equations 1 to 8 before their weights, by the names of their
+                functions with the domain appended where both domains have one; the discriminators' accuracies likewise;
+                and if asked for, `gradient_norm_<loss>`, 2-norm of the gradient of G's weights that the weighted loss
+                makes, the mean over the replicas' own.
         """
-        terms, gradients = self.strategy.run(self._gradients, (batch,))
+        terms, gradients = self.strategy.run(self._gradients, (batch, measure_shares))
         if self.loss_scale is None:
             self.strategy.run(self._update, (gradients,))
         else:
@@ -187,14 +190,14 @@ class Game:
             self.loss_scale.update(finite)
         return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in terms.items()}
 
-    def _gradients(self, batch):
+    def _gradients(self, batch, measure_shares):
         """The terms and the gradients of all networks, from one forward pass of G per domain."""
+        scale = 1.0 if self.loss_scale is None else self.loss_scale.scale
         with tf.GradientTape(persistent=True) as tape:
             passes = self._forward(batch, tape)
-            terms, generator_objective, discriminator_objective = self._objectives(batch, passes)
-            if self.loss_scale is not None:
-                generator_objective *= self.loss_scale.scale
-                discriminator_objective *= self.loss_scale.scale
+            terms, moving, discrimination = self._objectives(batch, passes)
+            moving = {name: scale * weighted for name, weighted in moving.items()}
+            generator_objective, discriminator_objective = tf.add_n(list(moving.values())), scale * discrimination
         # Who learns from an objective is chosen here: G's does not reach the discriminators' variables, nor theirs G's.
         of_generator = tape.gradient(generator_objective, [_raw(self.variables.backbone), _raw(self.variables.head)])
         of_discriminators = tape.gradient(
@@ -203,7 +206,12 @@ class Game:
         )
         gradients = [*of_generator, *of_discriminators]
         if self.loss_scale is not None:
-            gradients = tf.nest.map_structure(lambda g: g / self.loss_scale.scale, gradients)
+            gradients = tf.nest.map_structure(lambda g: g / scale, gradients)
+        if measure_shares:
+            weights = [*_raw(self.variables.backbone), *_raw(self.variables.head)]
+            for name, weighted in moving.items():
+                norm = tf.linalg.global_norm(tape.gradient(weighted, weights))  # skips what the term does not reach
+                terms[f"gradient_norm_{name}"] = norm / scale / self.strategy.num_replicas_in_sync
         return terms, gradients
 
     def _forward(self, batch, tape):
@@ -230,10 +238,11 @@ class Game:
         """Equations 9 and 10.
 
         Returns:
-            terms: dict of float32 (), this replica's share of each loss.
-            generator_objective, discriminator_objective: float32 ().
+            terms: dict of float32 (), this replica's share of each loss and accuracy.
+            moving: dict of float32 (), the weighted losses whose sum G lowers.
+            discrimination: float32 (), what the discriminators lower.
         """
-        terms = {}
+        terms, moving = {}, {}
 
         def term(name, per_image):
             """Mean over the global batch: gradients and terms are summed over replicas, so the division is here."""
@@ -241,21 +250,25 @@ class Game:
             terms[name] = tf.reduce_sum(per_image) / count
             return terms[name]
 
-        segmentation = adversarial = discrimination = tf.zeros([])
+        def move(name, weight, per_image):
+            moving[name] = weight * term(name, per_image)
+
+        discrimination = tf.zeros([])
         for role in ("source", "labelled"):
             if role in passes:
                 loss = losses.segmentation_loss(passes[role][1], batch[role][1])
-                segmentation += term(f"segmentation_loss_{role}", loss)
+                move(f"segmentation_loss_{role}", self.lambda_seg, loss)
         if self.networks.global_discriminator is not None:
             scores = {
                 role: self.networks.global_discriminator(tf.nn.softmax(passes[role][1]), training=True)
                 for role in ("source", "unlabelled")
             }
             moved, aim = ("source", TARGET) if self.moves_source else ("unlabelled", SOURCE)
-            adversarial += self.lambda_gadv * term(
-                "global_adversarial_loss", losses.global_adversarial_loss(scores[moved], aim)
-            )
-            discrimination += self.lambda_gd * 0.5 * self._discriminator_terms(term, scores)
+            move("global_adversarial_loss", self.lambda_gadv, losses.global_adversarial_loss(scores[moved], aim))
+            for role, domain in (("source", SOURCE), ("unlabelled", TARGET)):
+                loss = losses.global_discriminator_loss(scores[role], domain)
+                discrimination += self.lambda_gd * 0.5 * term(f"global_discriminator_loss_{role}", loss)
+                term(f"global_discriminator_accuracy_{role}", diagnosis.global_accuracy(scores[role], domain))
         if self.networks.semantic_discriminator is not None:
             semantic = {role: self._semantic(passes[role][0], batch[role][1]) for role in ("source", "labelled")}
             name, adversarial_loss, discriminator_loss = {
@@ -263,18 +276,12 @@ class Game:
                 "csa": ("csa", losses.csa_adversarial_loss, losses.csa_discriminator_loss),
             }[self.method]
             moved, aim = ("source", TARGET) if self.moves_source else ("labelled", SOURCE)
-            adversarial += self.lambda_sadv * term(f"{name}_adversarial_loss", adversarial_loss(*semantic[moved], aim))
+            move(f"{name}_adversarial_loss", self.lambda_sadv, adversarial_loss(*semantic[moved], aim))
             for role, domain in (("source", SOURCE), ("labelled", TARGET)):
                 loss = discriminator_loss(*semantic[role], domain)
                 discrimination += self.lambda_sd * 0.5 * term(f"{name}_discriminator_loss_{role}", loss)
-        return terms, self.lambda_seg * segmentation + adversarial, discrimination
-
-    def _discriminator_terms(self, term, scores):
-        """Equation 3 for both domains."""
-        return sum(
-            term(f"global_discriminator_loss_{role}", losses.global_discriminator_loss(scores[role], domain))
-            for role, domain in (("source", SOURCE), ("unlabelled", TARGET))
-        )
+                term(f"{name}_discriminator_accuracy_{role}", diagnosis.semantic_accuracy(*semantic[role], domain))
+        return terms, moving, discrimination
 
     def _semantic(self, features, labels):
         """D_s on class vectors or on the feature map, with what tells its loss where classes are."""

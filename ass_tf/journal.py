@@ -10,7 +10,9 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from ass_tf import process
+from ass_tf import diagnosis, process
+
+NORM = "gradient_norm_"
 
 
 def _clock(seconds):
@@ -28,16 +30,17 @@ class Journal:
         start: int, the step it begins or goes on at.
         images_per_step: int.
         log_every: int, steps between records.
-        window: dict, what `window` was when the snapshot was made that the run goes on from.
+        window, watch: dicts, what the attributes were when the snapshot was made that the run goes on from.
 
     Attributes:
+        watch: dict, how long each discriminator has won or lost.
         window: dict of loss -> sum since the last record, and "steps"; part of a snapshot's state, so that a resumed
             run writes the records that an undisturbed one would.
     """
 
-    def __init__(self, run, steps, start, images_per_step, log_every, window):
+    def __init__(self, run, steps, start, images_per_step, log_every, window, watch):
         self.steps, self.log_every, self.images_per_step = steps, log_every, images_per_step
-        self.window = dict(window)
+        self.window, self.watch = dict(window), dict(watch)
         self.window_waited = self.idle = 0.0
         self.mark = time.perf_counter()
         self.mark_step = start
@@ -73,10 +76,14 @@ class Journal:
 
         Args:
             step: int, number of steps done.
-            terms: dict of float, its losses.
+            terms: dict of float, what `adversary.Game.step` returned.
             waited: float, seconds it waited for data.
         """
         self.window_waited += waited
+        norms = {name.removeprefix(NORM): terms[name] for name in terms if name.startswith(NORM)}
+        if norms:
+            self._shares(step, norms)
+            terms = {name: value for name, value in terms.items() if not name.startswith(NORM)}
         for name, value in terms.items():
             self.window[name] = self.window.get(name, 0.0) + value
         self.window["steps"] = self.window.get("steps", 0) + 1
@@ -99,14 +106,27 @@ class Journal:
                 if name != "step" and value is not None:
                     tf.summary.scalar(name, value)
         left = (self.steps - step) * seconds / max(step - self.mark_step, 1)
-        note = "  ".join(f"{_short(name)} {value:.3f}" for name, value in means.items())
+        note = "  ".join(f"{_short(name)} {value:.3f}" for name, value in means.items() if "_accuracy_" not in name)
+        note += "".join(f"  {_short(name)} {value:.0%} right" for name, value in diagnosis.accuracies(means).items())
         note += f"  {speed:.1f} images/s  {_clock(left)} left"
         if self.bar:
             self.bar.update(self.task, completed=step, note=note)
         else:
             print(f"step {step}/{self.steps}  {note}", flush=True)
+        for warning in diagnosis.Watch(self.watch).update(means, count):
+            self.write({"step": step, "warning": warning})
+            self.say(f"warning: step {step}: {warning}")
         self.window, self.window_waited, self.idle = {}, 0.0, 0.0
         self.mark, self.mark_step = now, step
+
+    def _shares(self, step, norms):
+        """Notes how much of G's gradient each weighted loss makes: its norm over the sum of all norms."""
+        total = sum(norms.values())
+        shares = {name: norm / total if total else 0.0 for name, norm in norms.items()}
+        self.write({"step": step, "gradient_shares": shares, "gradient_norms": norms})
+        with self.board.as_default(step=step):
+            for name, share in shares.items():
+                tf.summary.scalar(f"gradient_shares/{name}", share)
 
     def write(self, record):
         """Appends a line to log.jsonl; one that the full disk cuts short is dropped when the run goes on."""

@@ -157,6 +157,8 @@ class Train(Section):
     """Steps between validations; the last step is always validated."""
     log_every: Positive = 50
     """Steps between lines of log.jsonl, on TensorBoard, and on a stdout that is no terminal."""
+    shares_every: NotNegative = 500
+    """Steps between measurements of each term's share of G's gradient, a step of double length or so; 0: never."""
 
 
 class Config(Section):

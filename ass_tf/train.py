@@ -182,7 +182,7 @@ def train(config: Config, run: Path, strategy: Any = None) -> dict[str, Any]:
 
         if config.train.deterministic:
             tf.config.experimental.enable_op_determinism()
-        state = {"step": 0, "best": None, "last": None, "window": {}, "unvalidated": False}
+        state = {"step": 0, "best": None, "last": None, "window": {}, "watch": {}, "unvalidated": False}
         try:
             strategy = strategy or build_strategy()
             game, trackable = build_game(config, strategy, resumed=bool(checkpoint.snapshots(run)))
@@ -216,7 +216,8 @@ def _loop(config, run, domains, game, trackable, state, interruption) -> None:
     dataset = pipeline.training_dataset(domains, batch, config.augmentation.model_dump(), config.seed, start)
     batches = iter(game.strategy.experimental_distribute_dataset(dataset))
     forward = scoring.build_forward(game.networks.generator)
-    with journal.Journal(run, train.steps, start, sum(batch.values()), train.log_every, state["window"]) as log:
+    noted = state["window"], state["watch"]
+    with journal.Journal(run, train.steps, start, sum(batch.values()), train.log_every, *noted) as log:
 
         def conclude(step, validate):
             """What a step may end with: validation, snapshot, and the end of the process."""
@@ -243,18 +244,18 @@ def _loop(config, run, domains, game, trackable, state, interruption) -> None:
             before = time.perf_counter()
             images = next(batches)
             waited = time.perf_counter() - before
-            terms = {name: float(value) for name, value in game.step(images).items()}
+            measured = train.shares_every and step % train.shares_every == 0
+            terms = {name: float(value) for name, value in game.step(images, bool(measured)).items()}
             _refuse_non_finite(step, terms)
             log.step(step, terms, waited)
-            state |= {"step": step, "window": log.window}
+            state |= {"step": step, "window": log.window, "watch": log.watch}
             validate = "validation" in domains and (step % train.validate_every == 0 or step == train.steps)
             conclude(step, validate)
 
 
 def _refuse_non_finite(step: int, terms: dict[str, float]) -> None:
-    for name, value in terms.items():
-        if not math.isfinite(value):
-            raise TrainingError(f"step {step}: {name} must be finite. Received: {value}. {ADVICE}")
+    for name in (name for name, value in terms.items() if not math.isfinite(value)):
+        raise TrainingError(f"step {step}: {name} must be finite. Received: {terms[name]}. {ADVICE}")
 
 
 def _refuse_non_finite_weights(step: int, networks) -> None:
@@ -298,9 +299,8 @@ def _validate(config, domain, generator, forward, state, log, interruption) -> b
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m ass_tf.train", description="Train, or go on training, by a settings file."
-    )
+    description = "Train, or go on training, by a settings file."
+    parser = argparse.ArgumentParser(prog="python -m ass_tf.train", description=description)
     parser.add_argument("--config", required=True, metavar="FILE", help="settings, e.g. configs/gta_csa.json")
     parser.add_argument(
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. optimiser.lr=1e-4"
@@ -309,7 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = settings_module.load(options.config, options.set)
-        run = Path(options.run) if options.run else default_run(options.config, config)
+        run = Path(options.run or default_run(options.config, config))
         print(f"run folder: {run}", flush=True)
         process.start_tensorflow()
         result = train(config, run)

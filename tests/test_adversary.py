@@ -11,6 +11,7 @@ from ass_tf.labels import IGNORE
 
 CLASSES = 5
 METHODS = ["oracle", "joint", "ga", "fcsa", "csa"]
+MEASURES = ["loss", "accuracy"]  # of a discriminator
 MODEL = {"backbone": "tiny", "output_stride": 8, "rates": (1, 2), "weights": None, "batch_norm": "batch"}
 RATES = schema.Optimiser(lr=0.01, discriminator_lr=0.01).model_dump()
 
@@ -45,14 +46,14 @@ def make_batch(method, count=2, seed=0, size=(48, 64)):
     return {role: batch[role] for role in roles}
 
 
-def run(game, batch, steps=1):
+def run(game, batch, steps=1, measure_shares=False):
     """Steps on one batch, spread over the replicas as training does."""
     dataset = tf.data.Dataset.from_tensors(batch).repeat().unbatch()
     dataset = dataset.batch(len(next(iter(tf.nest.flatten(batch)))), drop_remainder=True)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     batches = iter(game.strategy.experimental_distribute_dataset(dataset.with_options(options)))
-    return [{name: float(v) for name, v in game.step(next(batches)).items()} for _ in range(steps)]
+    return [{name: float(v) for name, v in game.step(next(batches), measure_shares).items()} for _ in range(steps)]
 
 
 def weights_of(network):
@@ -93,10 +94,10 @@ def test_a_step_returns_the_terms_of_its_method_and_trains_its_networks(method, 
         expected |= {"segmentation_loss_source"}
     if method in adversary.ADVERSARIAL:
         expected |= {"global_adversarial_loss"}
-        expected |= {f"global_discriminator_loss_{role}" for role in ("source", "unlabelled")}
+        expected |= {f"global_discriminator_{m}_{role}" for m in MEASURES for role in ("source", "unlabelled")}
     if method in ("fcsa", "csa"):
         expected |= {f"{method}_adversarial_loss"}
-        expected |= {f"{method}_discriminator_loss_{role}" for role in ("source", "labelled")}
+        expected |= {f"{method}_discriminator_{m}_{role}" for m in MEASURES for role in ("source", "labelled")}
     assert set(terms) == expected
     assert all(changed(weights, getattr(game.networks, name)) for name, weights in before.items())
 
@@ -130,6 +131,32 @@ def test_the_terms_are_the_losses_of_one_forward_pass(one_replica):
     terms = run(game, batch)[0]
     for name, value in expected.items():
         assert terms[name] == pytest.approx(float(tf.reduce_mean(value)), rel=1e-4)
+
+
+def test_measured_norms_are_those_of_each_weighted_term_and_measuring_changes_no_step(one_replica):
+    games = [make_game("csa", one_replica, lambda_gadv=weight, lambda_sadv=0.25) for weight in (0.5, 0.5, 1.0)]
+    found, _, doubled = (run(game, make_batch("csa"), measure_shares=i != 1)[0] for i, game in enumerate(games))
+    for one, other in zip(weights_of(games[0].networks.generator), weights_of(games[1].networks.generator)):
+        np.testing.assert_array_equal(one, other)
+    norms = {name: value for name, value in found.items() if name.startswith("gradient_norm_")}
+    roles = (
+        "segmentation_loss_source",
+        "segmentation_loss_labelled",
+        "global_adversarial_loss",
+        "csa_adversarial_loss",
+    )
+    assert set(norms) == {f"gradient_norm_{name}" for name in roles}
+    ratios = {name.removeprefix("gradient_norm_"): doubled[name] / norms[name] for name in norms}
+    assert ratios == pytest.approx({**dict.fromkeys(roles, 1), "global_adversarial_loss": 2}, rel=1e-5)
+
+    game, images = make_game("csa", one_replica), make_batch("csa")["source"][0]
+    with tf.GradientTape() as tape:
+        logits = game.networks.generator(images, training=True)[1]
+        logits = adversary.deeplab.upsample(logits, images.shape[1:3])
+        loss = tf.reduce_mean(losses.segmentation_loss(logits, make_batch("csa")["source"][1]))
+    gradient = tape.gradient(loss, adversary._raw(game.networks.generator.trainable_variables))
+    expected = np.sqrt(sum(np.sum(np.square(g)) for g in gradient))
+    assert norms["gradient_norm_segmentation_loss_source"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_unlabelled_image_moves_the_global_discriminator_only(one_replica):

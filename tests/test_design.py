@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ass_tf"
 LAYERS = (
     {"terminal", "process", "config", "schema", "labels", "files", "torch_files", "torch_layout"},
-    {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics", "optimisers"},
+    {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics", "optimisers", "diagnosis"},
     {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal", "serving"},
     {"train", "evaluate", "trained", "weights"},
     {"demo", "sweep", "report"},

@@ -34,7 +34,7 @@ class Counting:
         self.networks = adversary.Networks(Generator(), None, None)
         self.done, self.before_step = tf.Variable(0), before_step
 
-    def step(self, batch):
+    def step(self, batch, measure_shares):
         self.before_step(int(self.done) + 1, batch)
         self.done.assign_add(1)
         return {"count_loss": tf.cast(self.done, tf.float32)}
@@ -308,7 +308,7 @@ def test_run_folder_is_named_by_file_and_settings_if_not_given(command, file, sc
 def test_terminal_shows_a_bar_with_losses_speed_and_time_left(tmp_path, monkeypatch):
     screen = StringIO()
     monkeypatch.setattr(journal, "Console", lambda: Console(file=screen, force_terminal=True, width=150))
-    with journal.Journal(tmp_path, 4, 0, 2, 2, {}) as log:
+    with journal.Journal(tmp_path, 4, 0, 2, 2, {}, {}) as log:
         for step in range(1, 5):
             log.step(step, {"segmentation_loss_source": 0.25, "csa_adversarial_loss": 0.5}, 0.0)
             log.say("hello") if step == 1 else None
@@ -320,7 +320,7 @@ def test_terminal_shows_a_bar_with_losses_speed_and_time_left(tmp_path, monkeypa
 def test_time_of_validations_and_snapshots_is_not_in_the_speed(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(journal.time, "perf_counter", lambda: now[0])
-    with journal.Journal(tmp_path, 4, 0, 3, 2, {}) as log:
+    with journal.Journal(tmp_path, 4, 0, 3, 2, {}, {}) as log:
         for step in range(1, 5):
             now[0] += 1.0
             log.step(step, {"loss": 1.0}, 0.5)
