@@ -3,7 +3,9 @@
     config.json     the resolved settings
     run.json        versions, command, host and start of every session
     data/*.txt      the images that were used, by role
-    log.jsonl       losses and validations, one line each
+    log.jsonl       losses, validations, shares of the gradient and warnings, one line each
+    pictures/       a few validation images, their truth and the last predictions, train ids
+    features/       class means of both domains' features, before the first step and after the last
     snapshots/step-00001000/   weights.*: all variables; state.json: step and scores so far
     result.json     the scores, when the run has ended
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 import ass_tf
-from ass_tf import config, datasets, labels, process, terminal, trained
+from ass_tf import config, datasets, files, labels, process, terminal, trained
 
 SNAPSHOTS = ("last", "best")
 SHEET_HEIGHT = 192  # pixels of one panel on the contact sheet
@@ -153,7 +153,7 @@ def evaluate_run(
         "keras": keras.__version__,
         "numpy": np.__version__,
     }
-    checkpoint.write_text(out / "result.json", as_json(result))
+    files.write_text(out / "result.json", files.as_json(result))
     return result
 
 
@@ -186,12 +186,6 @@ def _draw(out: Path, which: str, kept: Sequence[tuple], names: Sequence[str]) ->
     rows.append(visualise.legend(names, palette, rows[0].shape[1]))
     visualise.save_png(out / f"strips/{which}.png", visualise.stack(rows))
     return [f"strips/{which}.png", *files]
-
-
-def as_json(result: Mapping[str, Any]) -> str:
-    """The text of result.json: indented, but with a row of numbers on one line."""
-    text = json.dumps(result, indent=2, allow_nan=False)
-    return re.sub(r"\[\n[\d\s,.]+\]", lambda row: " ".join(row[0].split()), text) + "\n"
 
 
 def table_of(result: Mapping[str, Any]) -> Table:

@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -217,3 +218,13 @@ def write_text(path: str | Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def as_json(content: Any) -> str:
+    """A text for `write_text`: indented, but with a row of numbers on one line.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False)
+    return re.sub(r"\[\n[\d\s,.]+\]", lambda row: " ".join(row[0].split()), text) + "\n"

@@ -144,7 +144,7 @@ class Journal:
 
     def validation(self, step, scores, picture):
         """Notes a validation: scores as `metrics.summary` returns them, picture uint8 (h, w, 3)."""
-        self.write({"step": step, "validation": scores})
+        self.write({"step": step, "validation": {key: scores[key] for key in scores if key != "confusion"}})
         with self.board.as_default(step=step):
             for name in ("miou", "pixel_accuracy"):
                 if scores[name] is not None:

@@ -159,6 +159,8 @@ class Train(Section):
     """Steps between lines of log.jsonl, on TensorBoard, and on a stdout that is no terminal."""
     shares_every: NotNegative = 500
     """Steps between measurements of each term's share of G's gradient, a step of double length or so; 0: never."""
+    feature_images: NotNegative = 16
+    """Source and as many validation images whose class means of features are kept, of the first and the last step."""
 
 
 class Config(Section):

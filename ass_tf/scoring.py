@@ -10,18 +10,19 @@ from ass_tf import deeplab, metrics, pipeline
 
 
 def build_forward(generator):
-    """The generator's logits as a graph function, traced once for images of any size.
+    """The generator as a graph function, traced once for images of any size.
 
     Args:
         generator: keras.Model. Images (b, h, w, 3) -> the pair (features, logits).
 
     Returns:
-        forward: function. Images float32 (b, h, w, 3) -> logits float32 (b, u, v, c).
+        forward: function. Images float32 (b, h, w, 3) -> features float32 (b, u, v, d), logits float32 (b, u, v, c).
     """
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
     def forward(images):
-        return tf.cast(generator(images, training=False)[1], tf.float32)
+        features, logits = generator(images, training=False)
+        return tf.cast(features, tf.float32), tf.cast(logits, tf.float32)
 
     return forward
 
@@ -49,7 +50,7 @@ def predict(forward, image, size, *, flip=False, scales=(1.0,)):
             wanted = [max(1, round(scale * n)) for n in images.shape[1:3]]
             scaled = tf.image.resize(images, wanted, antialias=True)
         for mirror in (False, True)[: 2 if flip else 1]:
-            logits = forward(tf.reverse(scaled, [2]) if mirror else scaled)
+            _, logits = forward(tf.reverse(scaled, [2]) if mirror else scaled)
             if mirror:
                 logits = tf.reverse(logits, [2])  # on the small grid: aligned corners mirror into each other
             evidence = deeplab.upsample(logits, size)  # (1, height, width, c)

@@ -22,7 +22,7 @@ from typing import Any
 
 import ass_tf
 from ass_tf import config as settings_module
-from ass_tf import datasets, labels, process, terminal
+from ass_tf import datasets, files, process, terminal
 from ass_tf.config import Config, ConfigError
 
 ADVICE = "The last snapshot is from before; a lower optimiser.lr may help."
@@ -77,8 +77,6 @@ def _write_session(run: Path, config: Config, strategy: Any) -> None:
     import PIL
     import tensorflow as tf
 
-    from ass_tf import checkpoint
-
     file = run / "run.json"
     record = json.loads(file.read_text()) if file.exists() else {"sessions": []}
     weights = config.model.weights
@@ -103,7 +101,7 @@ def _write_session(run: Path, config: Config, strategy: Any) -> None:
             },
         }
     )
-    checkpoint.write_text(file, json.dumps(record, indent=1) + "\n")
+    files.write_text(file, json.dumps(record, indent=1) + "\n")
 
 
 def build_strategy() -> Any:
@@ -201,22 +199,22 @@ def train(config: Config, run: Path, strategy: Any = None) -> dict[str, Any]:
             "labelled_images": len(domains["labelled"].pairs) if "labelled" in domains else 0,
             "initial_weights": config.model.weights or "random",
         }
-        checkpoint.write_text(file, json.dumps(result, indent=1) + "\n")
+        files.write_text(file, files.as_json(result))
         return result
 
 
 def _loop(config, run, domains, game, trackable, state, interruption) -> None:
     """Steps, records, validations and snapshots up to the last step; keeps `state` up to date."""
-    from ass_tf import checkpoint, journal, pipeline, scoring
+    from ass_tf import checkpoint, journal, milestones, pipeline, scoring
 
     train, start = config.train, state["step"]
-    if start >= train.steps and not state["unvalidated"]:
-        return
     batch = {role: count for role, count in config.batch.model_dump().items() if role in domains}
     dataset = pipeline.training_dataset(domains, batch, config.augmentation.model_dump(), config.seed, start)
     batches = iter(game.strategy.experimental_distribute_dataset(dataset))
     forward = scoring.build_forward(game.networks.generator)
     noted = state["window"], state["watch"]
+    if not start:
+        _note_features(config, run, "before", forward, domains)
     with journal.Journal(run, train.steps, start, sum(batch.values()), train.log_every, *noted) as log:
 
         def conclude(step, validate):
@@ -226,10 +224,16 @@ def _loop(config, run, domains, game, trackable, state, interruption) -> None:
             before = time.perf_counter()
             _refuse_non_finite_weights(step, game.networks)
             if validate:
-                done = _validate(
-                    config, domains["validation"], game.networks.generator, forward, state, log, interruption
-                )
-                state["unvalidated"] = not done
+                given = run, game.networks.generator, forward, domains["validation"], config.class_names
+                try:
+                    scores, picture = milestones.validate(*given, lambda: interruption.signal)
+                except milestones.Interrupted:
+                    state["unvalidated"] = True
+                else:
+                    state.update(unvalidated=False, last={"step": step, **scores})
+                    if state["best"] is None or (scores["miou"] or 0) > (state["best"]["miou"] or 0):
+                        state["best"] = state["last"]
+                    log.validation(step, state["last"], picture)
             checkpoint.save(run, trackable, state)
             log.pause(time.perf_counter() - before)
             if interruption.signal and (step < train.steps or state["unvalidated"]):
@@ -248,9 +252,10 @@ def _loop(config, run, domains, game, trackable, state, interruption) -> None:
             terms = {name: float(value) for name, value in game.step(images, bool(measured)).items()}
             _refuse_non_finite(step, terms)
             log.step(step, terms, waited)
-            state |= {"step": step, "window": log.window, "watch": log.watch}
+            state.update(step=step, window=log.window, watch=log.watch)
             validate = "validation" in domains and (step % train.validate_every == 0 or step == train.steps)
             conclude(step, validate)
+    _note_features(config, run, "after", forward, domains)
 
 
 def _refuse_non_finite(step: int, terms: dict[str, float]) -> None:
@@ -269,33 +274,14 @@ def _refuse_non_finite_weights(step: int, networks) -> None:
                 raise TrainingError(f"step {step}: {weight} must be finite after the step. {ADVICE}")
 
 
-class _Interrupted(Exception):
-    """A validation was given up for a signal."""
+def _note_features(config, run, when, forward, domains) -> None:
+    """Notes where the features lie, before the first and after the last step, of a run that knows both domains."""
+    from ass_tf import milestones
 
-
-def _validate(config, domain, generator, forward, state, log, interruption) -> bool:
-    """Scores G, and notes in `state` the last and the best scores; False if a signal came in between."""
-    from ass_tf import metrics, scoring, visualise
-
-    def stop_early(done: int, total: int) -> None:
-        if interruption.signal and done < total:
-            raise _Interrupted
-
-    names, palette = config.class_names, labels.colours(config.class_names)
-    try:
-        confusion, kept = scoring.score(generator, domain, len(names), keep=3, forward=forward, progress=stop_early)
-    except _Interrupted:
-        return False
-    scores = {"step": state["step"], **metrics.summary(confusion, names)}
-    rows = [
-        visualise.strip([image, visualise.colour(truth, palette), visualise.colour(prediction, palette)], height=192)
-        for _, image, truth, prediction in kept
-    ]
-    log.validation(state["step"], scores, visualise.stack(rows))
-    state["last"] = scores
-    if state["best"] is None or (scores["miou"] or 0) > (state["best"]["miou"] or 0):
-        state["best"] = scores
-    return True
+    count, target = config.train.feature_images, domains.get("validation") or domains.get("labelled")
+    if count and target and "source" in domains:
+        both = {"source": domains["source"], "target": target}
+        milestones.note_features(run / f"features/{when}.npz", forward, both, len(config.class_names), count)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,12 +13,14 @@ from ass_tf import checkpoint, streets
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ("images_per_second", "waiting_share", "memory_mb")  # what differs between equal runs
-LOSSES = {
+LOSSES = {  # those that move G
     *(f"segmentation_loss_{role}" for role in ("source", "labelled")),
     "global_adversarial_loss",
-    *(f"global_discriminator_loss_{role}" for role in ("source", "unlabelled")),
     "csa_adversarial_loss",
-    *(f"csa_discriminator_loss_{role}" for role in ("source", "labelled")),
+}
+MEASURES = {  # of the discriminators
+    *(f"global_discriminator_{m}_{role}" for m in ("loss", "accuracy") for role in ("source", "unlabelled")),
+    *(f"csa_discriminator_{m}_{role}" for m in ("loss", "accuracy") for role in ("source", "labelled")),
 }
 
 
@@ -40,7 +42,7 @@ def settings(scenes, **changes):
         "model": {"backbone": "tiny", "rates": [1], "weights": None},
         "discriminators": {"global_width": 8, "semantic_width": 16},
         "optimiser": {"lr": 0.01, "head_multiplier": 1.0, "decay_steps": 100},
-        "train": {"steps": 14, "validate_every": 8, "checkpoint_every": 4, "log_every": 3},
+        "train": {"steps": 14, "validate_every": 8, "checkpoint_every": 4, "log_every": 3, "shares_every": 7},
         "seed": 5,
         **changes,
     }

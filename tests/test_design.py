@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ass_tf"
 LAYERS = (
     {"terminal", "process", "config", "schema", "labels", "files", "torch_files", "torch_layout"},
-    {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics", "optimisers", "diagnosis"},
-    {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal", "serving"},
+    {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics", "optimisers", "diagnosis", "alignment"},
+    {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal", "serving", "milestones"},
     {"train", "evaluate", "trained", "weights"},
     {"demo", "sweep", "report"},
 )
@@ -118,6 +118,7 @@ def test_only_layers_3_and_4_see_settings():
         "datasets",
         *(m for m in MODULES if is_street(m)),
         "metrics",
+        "alignment",
     ],
 )
 def test_modules_for_plain_values_and_files_import_no_tensorflow(module):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ass_tf import checkpoint, config, deeplab, evaluate, labels, terminal
+from ass_tf import checkpoint, config, deeplab, evaluate, files, labels, terminal
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("road", "building", "sky")
@@ -122,7 +122,7 @@ def test_wrong_words_are_refused_before_anything_is_read(tmp_path, capsys, words
 
 def test_result_text_has_rows_of_numbers_on_one_line():
     result = {"last": {"miou": 12.5, "iou": {"a": None}, "confusion": [[1, 2], [3, 4]], "text": "[ 1,  2]", "none": []}}
-    text = evaluate.as_json(result)
+    text = files.as_json(result)
     assert json.loads(text) == result
     assert "[ 1, 2 ]" in text
 

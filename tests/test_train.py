@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_runs import LOSSES, ROOT, assert_identical, content, log_of, start, tensors, wait_for
+from small_runs import LOSSES, MEASURES, ROOT, assert_identical, content, log_of, start, tensors, wait_for
 
 from ass_tf import checkpoint, config, train
 
@@ -89,13 +89,17 @@ def test_run_folder_holds_settings_versions_data_lists_log_snapshots_and_results
 
 def test_log_has_the_mean_of_every_loss_each_n_steps_and_the_validations(finished):
     records = log_of(finished.run)
-    assert [record["step"] for record in records] == [3, 6, 8, 9, 12, 14, 14]
+    assert [record["step"] for record in records] == [3, 6, 7, 8, 9, 12, 14, 14, 14]
     for record in records:
         if "validation" in record:
             assert record["step"] in (8, 14)
             assert len(record["validation"]["iou"]) == 19
+        elif "gradient_shares" in record:
+            assert record["step"] in (7, 14)
+            assert set(record["gradient_shares"]) == LOSSES
+            assert sum(record["gradient_shares"].values()) == pytest.approx(1)
         else:
-            assert set(record) == {"step", *LOSSES}
+            assert set(record) == {"step", *LOSSES, *MEASURES}
     last = json.loads((finished.run / "log.jsonl").read_text().splitlines()[0])
     assert last["images_per_second"] > 0
     assert 0 <= last["waiting_share"] <= 1
@@ -114,9 +118,22 @@ def test_tensorboard_has_scalars_of_every_loss_and_an_image_of_every_validation(
                     picture = tf.image.decode_png(value.tensor.string_val[2])
                     assert picture.shape == (height, width, 3)
     assert shown["images"] == {"validation": [8, 14]}
-    for name in LOSSES:
+    for name in LOSSES | MEASURES:
         assert shown["scalars"][name] == [3, 6, 9, 12, 14]
+    for name in LOSSES:
+        assert shown["scalars"][f"gradient_shares/{name}"] == [7, 14]
     assert shown["scalars"]["validation/miou"] == [8, 14]
+
+
+def test_run_folder_keeps_pictures_and_where_the_features_lie(finished):
+    kept = {p.name for p in (finished.run / "pictures").iterdir()}
+    assert kept == {f"{i}_{kind}.png" for i in range(2) for kind in ("image", "truth", "prediction")}
+    before, after = (dict(np.load(finished.run / f"features/{when}.npz")) for when in ("before", "after"))
+    for means in (before, after):
+        assert {name: array.shape[0] for name, array in means.items()} == {"source": 19, "target": 19}
+    road = 0
+    assert np.isfinite(after["target"][road]).all()
+    assert (before["target"][road] != after["target"][road]).any()
 
 
 def test_same_command_on_a_finished_run_says_so_and_changes_nothing(finished, file, capsys):

@@ -55,7 +55,7 @@ def command(file, tmp_path, monkeypatch, capsys):
             return game, tf.train.Checkpoint(done=game.done, ballast=tf.Variable(tf.zeros([50_000])))
 
         monkeypatch.setattr(train, "build_game", build_game)
-        words = ["method=joint", "validation=null", "train.deterministic=false", *words]
+        words = ["method=joint", "validation=null", "train.deterministic=false", "train.feature_images=0", *words]
         try:
             status = train.main(["--config", str(file), *(["--run", str(run)] if run else []), "--set", *words])
         except SystemExit as left:
