@@ -17,8 +17,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=["ass_tf"],
+    package_data={"ass_tf": ["report.html"]},
     install_requires=[
+        "jinja2>=3.1",
         "keras",
+        "matplotlib>=3.8",
         "numpy",
         "onnx>=1.16",
         "onnxruntime>=1.17",

@@ -212,7 +212,7 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes a file whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # others may write the same file
     with open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -115,6 +115,17 @@ class Folder:
     def run(self, cell: Cell) -> Path:
         return self.path / cell.name
 
+    def write_list(self, cells: Sequence[Cell]) -> None:
+        """sweep.json: what runs there are, for `results`; those of earlier calls stay."""
+        file = self.path / "sweep.json"
+        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+        found = {cell["name"]: cell for cell in known}
+        for cell in cells:
+            found[cell.name] = {"name": cell.name} | {
+                key: getattr(cell, key) for key in ("method", "variant", "labelled", "seed")
+            }
+        files.write_text(file, json.dumps(list(found.values()), indent=1) + "\n")
+
     def score(self, cell: Cell) -> float | None:
         """mIoU of the last snapshot of a run that is finished; None where it is not.
 
@@ -259,6 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 open_ = f"failed: {facts['failed']}" if "failed" in facts else "not done"
                 print(f"{cell.name:40} " + (open_ if score is None else f"mIoU {score:.2f}"))
         else:
+            folder.write_list(cells)
             status = work(folder, cells)
         print(f"\nmIoU of the last snapshot, mean over seeds, by number of labelled images\n{table(folder, cells)}")
     except config.ConfigError as error:

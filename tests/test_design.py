@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ass_tf"
 LAYERS = (
-    {"terminal", "process", "config", "schema", "labels", "files", "torch_files", "torch_layout"},
+    {"terminal", "process", "paper", "config", "schema", "labels", "files", "torch_files", "torch_layout"},
     {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics", "optimisers", "diagnosis", "alignment"},
-    {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal", "serving", "milestones"},
-    {"train", "evaluate", "trained", "weights"},
+    {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal", "serving", "milestones", "charts"},
+    {"train", "evaluate", "trained", "weights", "results"},
     {"demo", "sweep", "report"},
 )
 FILES = sorted(PACKAGE.glob("*.py"))
