@@ -1,4 +1,4 @@
-"""Curves, bars, matrices and planes as SVG that takes its text's colour from the page, light or dark.
+"""Curves, bars and planes as SVG that takes its text's colour from the page, light or dark.
 
 What is drawn is chosen in `report`; everything here takes plain values.
 """
@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 # Told apart by readers who see few colours, on white and on black alike. Source: Okabe and Ito 2008, a little lighter.
-COLOURS = ("#8c8c8c", "#d98200", "#0a85c9", "#1a9e77", "#c4609a", "#b5a400", "#d1491f", "#56b4e9")
+COLOURS = {"oracle": "#8c8c8c", "joint": "#d98200", "GA": "#0a85c9", "GA+FCSA": "#1a9e77", "GA+CSA": "#c4609a"}
+OTHERS = ("#b5a400", "#d1491f", "#56b4e9", "#7a5cc4", "#3f7f2b", "#a0522d", "#008b8b", "#b03060")
 INK, GRID = "#010203", "#040506"  # stand for the page's own colours until the text is written
 STYLE = {
     "svg.fonttype": "none",
@@ -57,13 +58,35 @@ def svg(figure: Figure, title: str) -> str:
     return re.sub(r"<svg[^>]*>", f'<svg {head} role="img" aria-label="{label}">', drawn, count=1)
 
 
-def _figure(width: float, height: float, panels: int = 1, rows: int = 1):
-    figure = Figure((width, height), layout="constrained")
-    return figure, np.atleast_1d(figure.subplots(rows, panels // rows)).ravel()
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """A method has the same colour in every chart; other names get the rest in their order."""
+    others = [name for name in names if name not in COLOURS]
+    return {**COLOURS, **{name: OTHERS[i % len(OTHERS)] for i, name in enumerate(others)}}
 
 
-def _legend(axes, count: int, columns: int = 3) -> None:
-    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=min(count, columns))
+def _figure(width: float, height: float, margins: Sequence[float], columns: int = 1, rows: int = 1, gap: float = 0.0):
+    """A figure and its axes, in inches: margins left, right, top and bottom, and the gap between rows.
+
+    Matplotlib's own layouts take longer than all the rest.
+    """
+    left, right, top, bottom = margins
+    figure = Figure((width, height))
+    each = (height - top - bottom - gap * (rows - 1)) / rows
+    place = {"left": left / width, "right": 1 - right / width, "top": 1 - top / height, "bottom": bottom / height}
+    grid = figure.add_gridspec(rows, columns, hspace=gap / each, wspace=0.16, **place)
+    return figure, [figure.add_subplot(grid[i]) for i in range(rows * columns)]
+
+
+def _legend(figure: Figure, handles: Mapping[str, object], columns: int) -> None:
+    """The names of lines or bars, above the axes."""
+    figure.legend(handles.values(), handles.keys(), loc="upper left", ncols=columns, borderaxespad=0.2)
+
+
+def _handles(all_axes) -> dict[str, object]:
+    found = {}
+    for axes in all_axes:
+        found.update((label, handle) for handle, label in zip(*axes.get_legend_handles_labels()))
+    return found
 
 
 def curves_of_labels(
@@ -76,40 +99,43 @@ def curves_of_labels(
         lines: method -> numbers, means, spreads (0 where there is none).
         paper: method -> numbers, mIoU; drawn dashed.
     """
+    colour_of = colours(list(lines))
     with matplotlib.rc_context(STYLE):
-        figure, (axes,) = _figure(7, 4.2)
-        for i, (method, (counts, means, spreads)) in enumerate(lines.items()):
-            colour = COLOURS[i % len(COLOURS)]
-            axes.errorbar(counts, means, spreads, label=method, color=colour, marker="o", markersize=4, capsize=3)
+        rows = -(-(len(lines) + len(paper)) // 4)
+        figure, (axes,) = _figure(7, 3.9 + 0.22 * rows, (0.6, 0.1, 0.15 + 0.22 * rows, 0.5))
+        for method, (counts, means, spreads) in lines.items():
+            given = {"label": method, "color": colour_of[method], "marker": "o", "markersize": 4, "capsize": 3}
+            axes.errorbar(counts, means, spreads, **given)
             if method in paper:
-                axes.plot(*paper[method], "--", color=colour, label=f"{method}, paper", linewidth=1)
+                axes.plot(*paper[method], "--", color=colour_of[method], label=f"{method}, paper", linewidth=1)
         ticks = sorted({count for counts, _, _ in lines.values() for count in counts})
         axes.set_xscale("symlog", linthresh=20)
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.minorticks_off()
         axes.set_xlabel("labelled target images")
         axes.set_ylabel("mIoU, %")
-        _legend(axes, len(lines) + len(paper))
+        _legend(figure, _handles([axes]), 4)
     return svg(figure, "mIoU by number of labelled images")
 
 
 def bars_of_classes(title: str, scores: Mapping[str, Sequence[float | None]], names: Sequence[str]) -> str:
     """IoU of each class, a bar for each method: method -> IoU in percent, None where a class has none."""
-    thick = 0.8 / max(len(scores), 1)
+    thick, colour_of = 0.8 / max(len(scores), 1), colours(list(scores))
     with matplotlib.rc_context(STYLE):
-        figure, (axes,) = _figure(7, 1.2 + len(names) * (0.16 + 0.13 * len(scores)))
+        left = 0.2 + 0.08 * max(map(len, names))
+        height = 0.9 + len(names) * (0.16 + 0.13 * len(scores))
+        figure, (axes,) = _figure(7, height, (left, 0.15, 0.35, 0.5))
         places = np.arange(len(names))
         for i, (method, values) in enumerate(scores.items()):
             values = np.array([np.nan if value is None else value for value in values], float)
             offset = (i - (len(scores) - 1) / 2) * thick
-            axes.barh(places + offset, values, thick, label=method, color=COLOURS[i % len(COLOURS)])
+            axes.barh(places + offset, values, thick, label=method, color=colour_of[method])
         axes.set_yticks(places, names)
-        axes.invert_yaxis()
+        axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlim(0, 100)
         axes.set_xlabel("IoU, %")
         axes.grid(axis="y", visible=False)
-        axes.margins(y=0.02)
-        _legend(axes, len(scores), columns=5)
+        _legend(figure, _handles([axes]), 5)
     return svg(figure, title)
 
 
@@ -123,44 +149,19 @@ def curves_of_steps(
         panels: heading -> name of a line -> steps, values. The same name has the same colour in each.
         bounds: heading -> limits of its axis; default those of the values, from 0.
     """
-    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    colour_of = colours(list(dict.fromkeys(name for lines in panels.values() for name in lines)))
     rows = -(-len(panels) // 2)
     with matplotlib.rc_context(STYLE):
-        figure, all_axes = _figure(8, 0.5 + 2.3 * rows, 2 * rows, rows)
+        figure, all_axes = _figure(8, 0.95 + 2.2 * rows, (0.45, 0.1, 0.65, 0.5), 2, rows, gap=0.55)
         for axes, (heading, lines) in zip(all_axes, panels.items()):
             for name, (steps, values) in lines.items():
-                mark = "o" if len(steps) < 2 else None
-                axes.plot(steps, values, label=name, color=COLOURS[names.index(name) % len(COLOURS)], marker=mark)
+                axes.plot(steps, values, label=name, color=colour_of[name], marker=None if len(steps) > 1 else "o")
             axes.set_title(heading, fontsize=10, loc="left")
             axes.set_ylim(*bounds.get(heading, (0, None)))
         for axes in all_axes[len(panels) :]:
             axes.set_axis_off()
-        handles = {}
-        for axes in all_axes:
-            handles.update((label, handle) for handle, label in zip(*axes.get_legend_handles_labels()))
-        figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=5)
+        _legend(figure, _handles(all_axes), 5)
         figure.supxlabel("step", fontsize=10)
-    return svg(figure, title)
-
-
-def matrix(title: str, confusion: np.ndarray, names: Sequence[str]) -> str:
-    """A confusion matrix: of each true class (row) the share of its pixels, in percent, that got each class."""
-    totals = confusion.sum(1, keepdims=True)
-    shares = 100 * np.divide(confusion, totals, out=np.zeros(confusion.shape), where=totals > 0)
-    side = 1.6 + 0.36 * len(names)
-    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
-        figure, (axes,) = _figure(side, side)
-        blend = LinearSegmentedColormap.from_list("share", [(0.04, 0.52, 0.79, 0.0), (0.04, 0.52, 0.79, 0.9)])
-        axes.pcolormesh(shares, cmap=blend, vmin=0, vmax=100, edgecolors=GRID, linewidth=0.3)
-        for (row, column), share in np.ndenumerate(shares):
-            if share >= 0.5:
-                axes.text(column + 0.5, row + 0.5, f"{share:.0f}", ha="center", va="center", fontsize=7.5)
-        axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
-        axes.set_xticks(np.arange(len(names)) + 0.5, names, fontsize=8, rotation=90)
-        axes.set_ylabel("truth")
-        axes.set_xlabel("prediction")
-        axes.invert_yaxis()
-        axes.set_aspect("equal")
     return svg(figure, title)
 
 
@@ -178,18 +179,19 @@ def planes(
         names: the class set.
         palette: colour of each class.
     """
-    with matplotlib.rc_context(STYLE):
-        figure, all_axes = _figure(4.2 * len(stages), 4.4, len(stages))
+    with matplotlib.rc_context({**STYLE, "axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
+        figure, all_axes = _figure(4.4 * len(stages), 4.0, (0.1, 0.1, 0.35, 0.1), len(stages))
         for axes, (heading, (source, target, kept)) in zip(all_axes, stages.items()):
-            for i, name in enumerate(names):
-                axes.plot(*np.array([source[i], target[i]]).T, color=palette[i], linewidth=1, zorder=1)
-                axes.scatter(*source[i], 42, color=palette[i], zorder=2)
-                axes.scatter(*target[i], 42, facecolors="none", edgecolors=palette[i], linewidths=1.6, zorder=2)
-                place = target[i] if np.isfinite(target[i]).all() else source[i]
+            both = np.stack([source, target], 1)  # (c, 2 domains, 2)
+            axes.add_collection(LineCollection(list(both), colors=palette, linewidths=1, zorder=1))
+            axes.scatter(*source.T, 42, color=palette, zorder=2)
+            axes.scatter(*target.T, 42, facecolors="none", edgecolors=palette, linewidths=1.6, zorder=2)
+            for name, place in zip(names, np.where(np.isfinite(target), target, source)):
                 if np.isfinite(place).all():
                     axes.annotate(name, place, (4, 4), textcoords="offset points", fontsize=8)
             axes.set_title(f"{heading} ({kept:.0%} of the variance)", fontsize=10, loc="left")
-            axes.set_xticklabels([])
-            axes.set_yticklabels([])
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.margins(0.15)
             axes.set_aspect("equal", adjustable="datalim")
     return svg(figure, title)

@@ -151,6 +151,12 @@ def distances_table(runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]
     return {"columns": list(columns), "rows": rows}
 
 
+def shares_of_rows(confusion: np.ndarray) -> list[list[float]]:
+    """Of each true class the share of its pixels, in percent, that got each class."""
+    totals = confusion.sum(1, keepdims=True)
+    return (100 * np.divide(confusion, totals, out=np.zeros(confusion.shape), where=totals > 0)).tolist()
+
+
 def planes_chart(title: str, run: Run, names: Sequence[str]) -> str | None:
     stages = {w: found for w in ("before", "after") if (found := run.features(w)) is not None}
     if not stages:
@@ -178,10 +184,8 @@ def group(runs: Sequence[Run], gallery: Gallery | None) -> dict[str, Any]:
         "bars": charts.bars_of_classes(f"IoU per class, {heading}", scored, names) if scored else None,
         "losses": losses_chart(f"losses, {heading}", runs),
         "shares": shares_chart(f"shares of G's gradient, {heading}", runs),
-        "confusions": {
-            label: charts.matrix(f"confusion of {label}, {heading}", matrix, names)
-            for label, matrix in confusions.items()
-        },
+        "names": names,
+        "confusions": {label: shares_of_rows(matrix) for label, matrix in confusions.items()},
         "strips": strips(done, gallery) if gallery else [],
         "planes": {run.label: chart for run, chart in drawn if chart},
         "distances": distances_table(runs, names),
