@@ -9,10 +9,15 @@ TORCH ?= torch==2.13.0
 OLD := .venv-addons
 OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
-.PHONY: demo test test-slow test-torch test-addons parity lint bench check-kill check-memory clean
+.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-memory clean
 
 demo: $(INSTALLED)
 	$(RUN) -m ass_tf.demo $(DEMO)
+
+study: $(INSTALLED)
+	$(RUN) -m ass_tf.streets runs/study/data --source 300 --target 150 --val 60 --size 192x384
+	$(RUN) -m ass_tf.sweep --config configs/demo_table.json --out runs/study/runs
+	$(RUN) -m ass_tf.report runs/study/runs --out runs/study/report
 
 test: $(INSTALLED)
 	$(RUN) -m pytest -q

@@ -29,9 +29,16 @@ TRAIN = [sys.executable, "-m", "ass_tf.train"]
 NAMES = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+]+$")]
 
 
+class Method(schema.Section):
+    file: str
+    """Settings file, relative to the sweep's."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings that this method's runs change, dotted."""
+
+
 class Plan(schema.Section):
-    methods: Annotated[dict[NAMES, str], Field(min_length=1)]
-    """Name -> settings file, relative to this one."""
+    methods: Annotated[dict[NAMES, str | Method], Field(min_length=1)]
+    """Name -> settings file, relative to this one; or that with settings to change."""
     labelled: Annotated[tuple[schema.NotNegative | Literal["all"], ...], Field(min_length=1)]
     """Numbers of labelled target images; 0 is left out for methods that need some."""
     seeds: Annotated[tuple[schema.NotNegative, ...], Field(min_length=1)] = (0,)
@@ -91,15 +98,17 @@ def _plans(file: Path) -> list[Plan]:
 
 def _product(plan: Plan, folder: Path, overrides: Sequence[str]) -> Iterator[Cell]:
     variants = list(plan.variants.items()) or [(None, {})]
-    for seed, labelled, (variant, changes), (method, name) in itertools.product(
-        plan.seeds, plan.labelled, variants, plan.methods.items()
+    methods = {name: Method(file=m) if isinstance(m, str) else m for name, m in plan.methods.items()}
+    for seed, labelled, (variant, changes), (name, method) in itertools.product(
+        plan.seeds, plan.labelled, variants, methods.items()
     ):
         place = {"seed": seed, "target.labelled_seed": seed, "target.labelled": labelled}
-        words = [f"{key}={json.dumps(value)}" for key, value in {**plan.set, **changes, **place}.items()]
-        words = (*words, *overrides)
-        if labelled == 0 and config.load(folder / name).method in ("oracle", "fcsa", "csa"):
+        settings = {**plan.set, **method.set, **changes, **place}
+        words = (*(f"{key}={json.dumps(value)}" for key, value in settings.items()), *overrides)
+        file = folder / method.file
+        if labelled == 0 and config.load(file, [*words, "target.labelled=1"]).method in ("oracle", "fcsa", "csa"):
             continue
-        yield Cell(method, labelled, seed, variant, folder / name, words, config.load(folder / name, words))
+        yield Cell(name, labelled, seed, variant, file, words, config.load(file, words))
 
 
 class Folder:

@@ -248,6 +248,8 @@ def _loop(config, run, domains, game, trackable, state, interruption) -> None:
             before = time.perf_counter()
             images = next(batches)
             waited = time.perf_counter() - before
+            if step == start + 1:
+                process.keep_freed()  # again: the first batch has undone it (TensorFlow's ApplyPython311MemoryPatch)
             measured = train.shares_every and step % train.shares_every == 0
             terms = {name: float(value) for name, value in game.step(images, bool(measured)).items()}
             _refuse_non_finite(step, terms)

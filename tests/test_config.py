@@ -9,7 +9,7 @@ from ass_tf import config
 from ass_tf.config import ConfigError
 
 ROOT = Path(__file__).parents[1]
-SWEEPS = ("table1", "table2", "table3")
+SWEEPS = ("table1", "table2", "table3", "carla_camvid", "demo_table")
 FILES = sorted(file for file in (ROOT / "configs").glob("*.json") if file.stem not in SWEEPS)
 SECTIONS = ("batch", "augmentation", "model", "discriminators", "losses", "optimiser", "train")
 LEAST = {

@@ -54,3 +54,25 @@ def test_resident_memory_grows_with_what_is_held():
         held.write(b"x" * 2**20)
     assert process.resident_memory() - before == pytest.approx(200, abs=20)
     del held
+
+
+FAULTS = """
+import resource
+from ass_tf import process
+process.start_tensorflow()
+import numpy as np, tensorflow as tf
+data = tf.data.Dataset.from_tensors(0).repeat()
+next(iter(tf.distribute.MirroredStrategy(["CPU:0"]).experimental_distribute_dataset(data)))
+process.keep_freed()
+for count in (3, 50):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(count):
+        np.ones(2**20)  # 8 MB, 2048 pages
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="for glibc")
+def test_freed_memory_is_kept_even_after_a_distributed_data_set_was_used():
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) < 10 * 2048  # of 50 * 2048 where each array takes its pages anew

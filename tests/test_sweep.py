@@ -66,6 +66,28 @@ def test_the_papers_tables_have_all_their_cells(name, count):
     assert {cell.settings.train.steps for cell in cells} == {150000}
 
 
+@pytest.mark.parametrize(("name", "count"), [("carla_camvid", 5 * 4 * 3), ("demo_table", 5 * 2 * 2)])
+def test_our_own_studies_differ_from_run_to_run_in_nothing_but_what_they_compare(name, count):
+    cells = sweep.cells_of(small_runs.ROOT / f"configs/{name}.json")
+    assert len({cell.name for cell in cells}) == len(cells) == count
+    assert {cell.settings.method for cell in cells} == {"oracle", "joint", "ga", "fcsa", "csa"}
+    alike = {"method": "csa", "seed": 0}
+    plain = [{**cell.settings.model_dump(), **alike} for cell in cells]
+    for settings in plain:
+        settings["target"].update(labelled=1, labelled_seed=0)
+        settings["losses"].update(lambda_sadv=None)
+    assert all(settings == plain[0] for settings in plain)
+
+
+def test_a_method_may_state_settings_of_its_own(plan):
+    methods = {"csa": "csa.json", "half": {"file": "csa.json", "set": {"losses.lambda_sadv": 0.5, "train.steps": 9}}}
+    cells = sweep.cells_of(plan(methods=methods, labelled=[2], seeds=[0], set={"train.steps": 7}))
+    assert {c.name: (c.settings.train.steps, c.settings.losses.lambda_sadv) for c in cells} == {
+        "csa-2-0": (7, None),
+        "half-2-0": (9, 0.5),
+    }
+
+
 def test_no_labels_are_left_out_where_a_method_needs_some(plan):
     cells = sweep.cells_of(plan(methods={**METHODS, "joint": "joint.json"}, labelled=[0, 2], seeds=[0]))
     assert [cell.name for cell in cells] == ["joint-0-0", "oracle-2-0", "csa-2-0", "joint-2-0"]

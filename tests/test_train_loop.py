@@ -13,7 +13,7 @@ import tensorflow as tf
 from rich.console import Console
 from small_runs import content, log_of, tensors
 
-from ass_tf import adversary, checkpoint, config, journal, pipeline, streets, train
+from ass_tf import adversary, checkpoint, config, journal, pipeline, process, streets, train
 
 
 class Generator:
@@ -65,6 +65,14 @@ def command(file, tmp_path, monkeypatch, capsys):
         return SimpleNamespace(status=status, out=out, err=errors, run=run)
 
     return call
+
+
+def test_freed_memory_is_kept_again_once_the_data_has_begun_to_flow(command, monkeypatch):
+    made, calls = pipeline.training_dataset, []
+    monkeypatch.setattr(pipeline, "training_dataset", lambda *words: calls.append("data") or made(*words))
+    monkeypatch.setattr(process, "keep_freed", lambda: calls.append("kept"))
+    assert command("train.steps=3", at={1: lambda batch: calls.append("step")}).status == 0
+    assert calls == ["kept", "data", "kept", "step"]
 
 
 def send(number, times=1):
