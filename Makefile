@@ -9,7 +9,7 @@ TORCH ?= torch==2.13.0
 OLD := .venv-addons
 OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
-.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-memory clean
+.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-sweep check-memory clean
 
 demo: $(INSTALLED)
 	$(RUN) -m ass_tf.demo $(DEMO)
@@ -44,6 +44,9 @@ bench: $(INSTALLED)
 
 check-kill: $(INSTALLED)
 	$(RUN) tests/check_kill.py
+
+check-sweep: $(INSTALLED)
+	$(RUN) tests/check_sweep.py
 
 check-memory: $(INSTALLED)
 	$(RUN) tests/check_memory.py
