@@ -5,6 +5,7 @@ Reading data, saving, and the loop around the step are left to others.
 Source: Wang et al. 2020, arXiv 2004.00794, section 3.4; order within a step as in Tsai et al. 2018 (AdaptSegNet).
 """
 
+import contextlib
 from collections import namedtuple
 
 import keras
@@ -138,6 +139,7 @@ class Game:
         networks, optimisers: as the builders here return them, built under `strategy`.
         strategy: tf.distribute.Strategy.
         loss_scale: LossScale or None.
+        target_statistics: bool. G's running statistics of batch norm are the target's alone.
         lambda_seg, lambda_gadv, lambda_sadv, lambda_gd, lambda_sd: weights; lambda_sadv None: the method's.
         direction: "source_to_target" (the paper), or "target_to_source" (AdaptSegNet).
     """
@@ -149,6 +151,7 @@ class Game:
         optimisers,
         strategy,
         loss_scale=None,
+        target_statistics=False,
         *,
         lambda_seg,
         lambda_gadv,
@@ -158,7 +161,7 @@ class Game:
         direction,
     ):
         self.networks, self.optimisers, self.strategy, self.loss_scale = networks, optimisers, strategy, loss_scale
-        self.method = method
+        self.method, self.target_statistics = method, target_statistics
         self.lambda_seg, self.lambda_gadv = lambda_seg, lambda_gadv
         self.lambda_sadv = DEFAULT_LAMBDA_SADV.get(method, 0.0) if lambda_sadv is None else lambda_sadv
         self.lambda_gd, self.lambda_sd = lambda_gd, lambda_sd
@@ -224,14 +227,13 @@ class Game:
         for role in ("source", "labelled", "unlabelled"):
             if role in batch:
                 images = batch[role] if role == "unlabelled" else batch[role][0]
-                if role == "unlabelled" and self.moves_source:
-                    with tape.stop_recording():  # G learns nothing from I_tu, so its pass needs no backward pass
-                        features, logits = self.networks.generator(images, training=True)
-                        logits = deeplab.upsample(logits, tf.shape(images)[1:3])
-                else:
+                with contextlib.ExitStack() as stack:
+                    if role == "unlabelled" and self.moves_source:
+                        stack.enter_context(tape.stop_recording())  # G learns nothing from I_tu: no backward pass
+                    if role == "source" and self.target_statistics:
+                        stack.enter_context(deeplab.statistics_kept(self.networks.generator))
                     features, logits = self.networks.generator(images, training=True)
-                    logits = deeplab.upsample(logits, tf.shape(images)[1:3])
-                passes[role] = features, logits
+                    passes[role] = features, deeplab.upsample(logits, tf.shape(images)[1:3])
         return passes
 
     def _objectives(self, batch, passes):

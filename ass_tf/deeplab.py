@@ -6,6 +6,7 @@ The geometry is AdaptSegNet's: padding is symmetric everywhere, so that the cent
 Source: Chen et al. 2017 (DeepLab-v2), arXiv 1606.00915; Tsai et al. 2018 (AdaptSegNet), arXiv 1802.10349.
 """
 
+import contextlib
 import math
 import warnings
 from functools import partial
@@ -166,7 +167,8 @@ def build_generator(num_classes, *, backbone, output_stride, rates, weights, bat
         rates: dilations of the head's 3x3 branches, whose outputs are summed.
         weights: "imagenet", a weights file of the `keras.applications` model without top, a file of `ass_tf.weights`
             (.safetensors, whose head is taken if it fits), or None.
-        batch_norm: "batch" or "frozen" (running statistics also in training).
+        batch_norm: "batch", "target" (the same here; `adversary` keeps the source out of the running statistics), or
+            "frozen" (running statistics also in training).
         synchronised: bool. Statistics over all replicas, so that n replicas compute what one would.
 
     Returns:
@@ -225,6 +227,20 @@ def variables_of(generator):
         if not isinstance(layer, layers.BatchNormalization):
             (head if layer.name.startswith("head_") else backbone).extend(layer.trainable_variables)
     return backbone, head
+
+
+@contextlib.contextmanager
+def statistics_kept(generator):
+    """Within it, passes in training mode leave the running statistics of batch norm as they are."""
+    norms = [layer for layer in generator.layers if isinstance(layer, layers.BatchNormalization)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, before):
+            norm.momentum = momentum
 
 
 def load_backbone(generator, backbone, weights):

@@ -83,8 +83,9 @@ class Model(Section):
     """Dilations of the head's summed 3x3 branches; [6, 12] is what AdaptSegNet's code runs."""
     weights: str | None = "imagenet"
     """`imagenet` (keras.applications), a weights file of that model, a file of ass_tf.weights, or null: random."""
-    batch_norm: Literal["batch", "frozen"] = "batch"
-    """`batch`: statistics of each domain's batch, running ones updated; `frozen`: the loaded running statistics."""
+    batch_norm: Literal["batch", "target", "frozen"] = "batch"
+    """`batch`: statistics of each domain's batch, running ones updated by all; `target`: by the target alone, on which
+    the network will run; `frozen`: the loaded running statistics."""
 
 
 class Discriminators(Section):

@@ -141,7 +141,9 @@ def build_game(config: Config, strategy: Any, resumed: bool = False) -> tuple[An
         )
         optimisers = adversary.build_optimisers(networks, **config.optimiser.model_dump())
         loss_scale = adversary.LossScale() if config.train.precision == "mixed_float16" else None
-    game = adversary.Game(config.method, networks, optimisers, strategy, loss_scale, **config.losses.model_dump())
+    of_target = config.model.batch_norm == "target"
+    given = config.method, networks, optimisers, strategy, loss_scale, of_target
+    game = adversary.Game(*given, **config.losses.model_dump())
     parts = {**networks._asdict(), **{f"optimiser_{k}": v for k, v in optimisers._asdict().items()}}
     if loss_scale is not None:
         parts |= {"loss_scale": loss_scale.scale, "good_steps": loss_scale.good_steps}

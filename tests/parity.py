@@ -175,7 +175,8 @@ def steps(method, label, count=5, rates=(6, 12, 18, 24), optimiser=None, **chang
     start, losses_apart = weights_of_theirs(theirs), 0.0
     for seed in range(count):
         batch = draw_batch(seed)
-        terms = {name: float(value) for name, value in ours.step(tf.nest.map_structure(tf.constant, batch)).items()}
+        found = ours.step(tf.nest.map_structure(tf.constant, batch)).items()
+        terms = {name: float(value) for name, value in found if "_accuracy_" not in name}
         expected = step_of_theirs(theirs, batch)
         assert terms.keys() == expected.keys()
         losses_apart = max(losses_apart, *(abs(terms[n] - expected[n]) / abs(expected[n]) for n in terms))

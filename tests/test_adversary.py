@@ -24,7 +24,7 @@ def eager(request):
     tf.config.run_functions_eagerly(False)
 
 
-def make_game(method, strategy, loss_scale=None, optimiser=RATES, **lambdas):
+def make_game(method, strategy, loss_scale=None, optimiser=RATES, target_statistics=False, **lambdas):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         networks = adversary.build_networks(
@@ -33,7 +33,7 @@ def make_game(method, strategy, loss_scale=None, optimiser=RATES, **lambdas):
         optimisers = adversary.build_optimisers(networks, **optimiser)
         scale = adversary.LossScale(loss_scale) if loss_scale else None
     settings = {**schema.Losses().model_dump(), **lambdas}
-    return adversary.Game(method, networks, optimisers, strategy, scale, **settings)
+    return adversary.Game(method, networks, optimisers, strategy, scale, target_statistics, **settings)
 
 
 def make_batch(method, count=2, seed=0, size=(48, 64)):
@@ -157,6 +157,34 @@ def test_measured_norms_are_those_of_each_weighted_term_and_measuring_changes_no
     gradient = tape.gradient(loss, adversary._raw(game.networks.generator.trainable_variables))
     expected = np.sqrt(sum(np.sum(np.square(g)) for g in gradient))
     assert norms["gradient_norm_segmentation_loss_source"] == pytest.approx(expected, rel=1e-3)
+
+
+def statistics_of(network):
+    return [w.numpy().copy() for w in network.non_trainable_weights if "moving" in w.name]
+
+
+@pytest.mark.parametrize("method", ["joint", "csa"])
+def test_running_statistics_may_be_the_targets_alone(method, one_replica):
+    """They become what passes of the target alone make of them, and no weight is another for it."""
+    batch = make_batch(method)
+    start = statistics_of(make_game(method, one_replica).networks.generator)
+    plain, of_target = (make_game(method, one_replica, target_statistics=t) for t in (False, True))
+    for game in (plain, of_target):
+        run(game, batch)
+    expected = make_game(method, one_replica).networks.generator
+    for role in ("labelled", "unlabelled"):
+        if role in batch:
+            expected(batch[role] if role == "unlabelled" else batch[role][0], training=True)
+    found = statistics_of(of_target.networks.generator)
+    assert len(found) == len(start) > 0
+    for ours, theirs, both, before in zip(
+        found, statistics_of(expected), statistics_of(plain.networks.generator), start
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+        assert (np.abs(both - theirs) > 1e-6).any()
+        assert (ours != before).any()
+    for ours, theirs in zip(weights_of(of_target.networks.generator), weights_of(plain.networks.generator)):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_the_unlabelled_image_moves_the_global_discriminator_only(one_replica):
