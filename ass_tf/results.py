@@ -107,7 +107,9 @@ def read(folder: Path) -> list[Run]:
     names = list(cells) or sorted(path.parent.name for path in folder.glob("*/config.json"))
     if not names:
         raise config.ConfigError(f"{folder}: must be a run's folder, or one of runs. Received: no config.json in it.")
-    return [_read_run(folder / name, cells.get(name)) for name in names]
+    runs = [_read_run(folder / name, cells.get(name)) for name in names]
+    order = [*SHOWN, *(run.method for run in runs)]
+    return sorted(runs, key=lambda run: order.index(run.method))
 
 
 def _read_run(folder: Path, cell: dict[str, Any] | None) -> Run:
