@@ -86,7 +86,7 @@ def _handles(all_axes) -> dict[str, object]:
     found = {}
     for axes in all_axes:
         found.update((label, handle) for handle, label in zip(*axes.get_legend_handles_labels()))
-    return found
+    return {label: found[label] for label in sorted(found, key=[*COLOURS, *found].index)}  # methods in their order
 
 
 def curves_of_labels(
