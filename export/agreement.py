@@ -161,9 +161,9 @@ def miou(model: onnx.ModelProto, domain: files.Domain, names: Sequence[str]) -> 
     """mIoU in percent of a model that takes the domain's size, counted as `ass_tf.evaluate` does."""
     session = session_of(with_scores(model, upsampled=False))
 
-    def forward(images: Any) -> np.ndarray:
+    def forward(images: Any) -> tuple[None, np.ndarray]:
         image = np.rint(np.asarray(images)).clip(0, 255).astype(np.uint8)
-        return np.moveaxis(session.run(None, {"image": filled(session, image)})[-1][:1], 1, -1)
+        return None, np.moveaxis(session.run(None, {"image": filled(session, image)})[-1][:1], 1, -1)
 
     confusion, _ = scoring.score(None, domain, len(names), forward=forward)
     return metrics.summary(confusion, names)["miou"]

@@ -5,6 +5,7 @@ process works there; it fails where the seed is 13, and takes half a second, of 
 """
 
 import argparse
+import fcntl
 import json
 import os
 import sys
@@ -22,14 +23,11 @@ settings = config.load(options.config, options.set)
 if settings.seed == 13:
     sys.exit("error: seed must not be 13.")
 options.run.mkdir(parents=True, exist_ok=True)
-busy = options.run / "busy"
+busy = open(options.run / "busy", "a")  # noqa: SIM115, held to the end
 try:
-    with open(busy, "x") as file:
-        file.write(str(os.getpid()))
-except FileExistsError:
-    if Path(f"/proc/{busy.read_text() or 0}").exists():
-        (options.run.parent / "clash.log").write_text(options.run.name)
-    busy.write_text(str(os.getpid()))
+    fcntl.lockf(busy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    (options.run.parent / "clash.log").write_text(options.run.name)
 (options.run / "config.json").write_text(config.dump(settings))
 time.sleep(0.5)
 score = {"oracle": 30.0, "csa": 34.0}.get(settings.method, 32.0) + settings.seed
@@ -38,4 +36,3 @@ with open(options.run.parent / "completed.log", "a") as log:
 unfinished = options.run / "result.part"
 unfinished.write_text(json.dumps({"last": {"miou": score}}))
 os.replace(unfinished, options.run / "result.json")
-busy.unlink()
