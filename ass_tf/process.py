@@ -83,20 +83,30 @@ def resident_memory() -> float | None:
 
 
 def run_to_end(command: Sequence[str], **settings: Any) -> int:
-    """Exit status of a process that saves before it stops: Ctrl-C reaches it by itself, SIGTERM is passed on.
+    """Exit status of a process that saves before it stops; 128 + the signal where this one was asked to stop meanwhile.
+
+    Ctrl-C reaches the process by itself, SIGTERM is passed on. Where either comes too late for the process, the caller
+    learns of it all the same.
 
     Args:
         command: its words.
         settings: of `subprocess.Popen`.
     """
+    asked = []
     with subprocess.Popen(command, **settings) as child:
-        before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+
+        def pass_on(number: int, _: Any) -> None:
+            asked.append(number)
+            child.send_signal(number)
+
+        before = signal.signal(signal.SIGTERM, pass_on)
         try:
             while True:
                 try:
-                    return child.wait()
+                    status = child.wait()
+                    return 128 + asked[0] if asked else status
                 except KeyboardInterrupt:
-                    continue
+                    asked.append(signal.SIGINT)
         finally:
             signal.signal(signal.SIGTERM, before)
 

@@ -12,7 +12,6 @@ import argparse
 import fcntl
 import itertools
 import json
-import signal
 import statistics
 import sys
 import time
@@ -185,11 +184,9 @@ class Folder:
                 preexec_fn=process.end_with_parent,
             )
         facts = {"minutes": before + (time.monotonic() - start) / 60}
-        if status in (-signal.SIGTERM, -signal.SIGINT):
-            status = 128 - status
         if status < 0:
             facts["failed"] = f"killed by signal {-status}"
-        elif status < 128 and self.score(cell) is None:  # above, it was asked to stop, and has saved
+        elif status < 128 and self.score(cell) is None:  # from 128 on, it was asked to stop, and has saved
             lines = [x for x in log.read_text(encoding="utf-8", errors="replace").splitlines() if x.strip()]
             facts["failed"] = (lines or ["it printed nothing"])[-1].removeprefix("error: ")
         self.note(cell, **facts)
@@ -214,9 +211,10 @@ def work(folder: Folder, cells: Sequence[Cell]) -> int:
                 print(f"{cell.name}: {_left(folder, cells)}", flush=True)
                 status = folder.train(cell, lock)
             score, reason = folder.score(cell), folder.facts(cell).get("failed")
-            if score is None and reason is None:
+            if score is not None or reason:
+                print(f"{cell.name}: " + (f"failed: {reason}" if score is None else f"mIoU {score:.2f}"), flush=True)
+            if status >= 128:
                 return status  # it was asked to stop
-            print(f"{cell.name}: " + (f"failed: {reason}" if score is None else f"mIoU {score:.2f}"), flush=True)
             break
         else:
             if not waiting:

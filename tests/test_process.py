@@ -1,6 +1,8 @@
 """A command's process: a quiet start, and its memory."""
 
 import mmap
+import os
+import signal
 import subprocess
 import sys
 
@@ -47,6 +49,18 @@ def test_tensorflow_starts_without_a_word():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_asked_of_a_process_that_ends_well_all_the_same_is_told(number):
+    kind = "import signal, sys, time; [signal.signal(s, lambda *_: sys.exit(0)) for s in (2, 15)]; "
+    kind += "print('ready', flush=True); time.sleep(60)"
+    code = f"import sys; from ass_tf import process; sys.exit(process.run_to_end([sys.executable, '-c', {kind!r}]))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True) as parent:
+        parent.stdout.readline()
+        # Ctrl-C reaches the whole group, SIGTERM the parent alone.
+        (os.killpg if number == signal.SIGINT else os.kill)(parent.pid, number)
+        assert parent.wait(timeout=30) == 128 + number
+
+
 def test_resident_memory_grows_with_what_is_held():
     before = process.resident_memory()
     held = mmap.mmap(-1, 200 * 2**20)  # new memory, which a bytearray may get from what was freed
