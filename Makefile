@@ -6,6 +6,8 @@ INSTALLED := $(VENV)/.installed
 # Of this spelling pip takes a build without CUDA where PyPI's own are of that kind.
 TORCH ?= torch==2.13.0
 # TensorFlow Addons needs TensorFlow 2.15, which needs Python 3.10 or 3.11.
+# Two processes, a file of tests in one of them: most tests keep one core busy.
+TWO := -n 2 --dist loadfile
 OLD := .venv-addons
 OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
@@ -20,16 +22,16 @@ study: $(INSTALLED)
 	$(RUN) -m ass_tf.report runs/study/runs --out runs/study/report
 
 test: $(INSTALLED)
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q $(TWO)
 
 test-slow: $(INSTALLED)
-	$(RUN) -m pytest -q -m slow
+	$(RUN) -m pytest -q $(TWO) -m slow
 
 test-torch: $(VENV)/.torch
-	$(RUN) -m pytest -q -m "slow or not slow" tests/test_parity.py tests/test_torch_files.py tests/test_weights.py
+	$(RUN) -m pytest -q $(TWO) -m "slow or not slow" tests/test_parity.py tests/test_torch_files.py tests/test_weights.py
 
 test-addons: $(OLD)/.installed
-	$(OLD)/bin/python -m pytest -q -m "slow or not slow"
+	$(OLD)/bin/python -m pytest -q $(TWO) -m "slow or not slow"
 
 parity: $(VENV)/.torch
 	$(RUN) tests/parity.py

@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import json
+import signal
 import sys
 
 import pytest
@@ -35,6 +36,16 @@ def two_replicas():
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory):
     return small_runs.draw_scenes(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """Commands called in this process leave its handlers as they were."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before):
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
