@@ -2,9 +2,9 @@
 
     python tests/check_sweep.py [--kills 10] [--seed 0]
 
-Two processes share a folder; at a moment drawn between nothing and a quarter of what the undisturbed sweep took one of them
-is killed, a little later the other, and both are started anew. The last pair is left to end. The exit status is 0 if
-every run was made once, all are identical, bit by bit, to the undisturbed sweep's, and no kill was left to do.
+Two processes share a folder; at a moment drawn between nothing and an eighth of what the undisturbed sweep took one of
+them is killed, a little later the other, and both are started anew. The last pair is left to end. The exit status is 0
+if every run was made once, all are identical, bit by bit, to the undisturbed sweep's, and no kill was left to do.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def main():
         while killed < options.kills and len(finished.seen) < total:
             pair = [start(root / "plan.json", out) for _ in range(2)]
             for process in draw.sample(pair, 2):
-                end = time.monotonic() + draw.uniform(0, life / 4)
+                end = time.monotonic() + draw.uniform(0, life / 8)
                 while time.monotonic() < end and process.poll() is None:
                     time.sleep(0.05)
                     finished.look()
