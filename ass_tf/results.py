@@ -19,6 +19,7 @@ import numpy as np
 from ass_tf import alignment, config, labels, paper
 
 SHOWN = {"oracle": "oracle", "joint": "joint", "ga": "GA", "fcsa": "GA+FCSA", "csa": "GA+CSA"}
+REFERENCES = ("oracle", "joint", "GA")  # what the others are compared with
 SUBSET_OF_TABLE_3 = "synthia13"
 
 
@@ -197,8 +198,31 @@ class Table:
     subset: str | None
 
     @property
+    def gains(self) -> dict[str, list[str]]:
+        """What each method adds to those before it: mean ± spread of the differences between runs of the same seed."""
+        found = {}
+        for reference in REFERENCES:
+            names = list(self.rows)
+            for label in names[names.index(reference) + 1 :] if reference in names else ():
+                places = zip(self.rows[label], self.rows[reference])
+                found[f"{label} over {reference}"] = [gain(*pair) for pair in places]
+        return {name: texts for name, texts in found.items() if any(text != "-" for text in texts)}
+
+    @property
     def has_paper(self) -> bool:
         return any(place.paper is not None for places in self.rows.values() for place in places)
+
+
+def gain(place: Field, other: Field) -> str:
+    """Mean ± spread of a place's runs over another's of the same seed, "-" where none has a counterpart."""
+    theirs = {run.seed: score for run in other.runs if (score := run.miou("last", other.subset)) is not None}
+    mine = [(run.miou("last", place.subset), theirs[run.seed]) for run in place.runs if run.seed in theirs]
+    differences = [score - their for score, their in mine if score is not None]
+    if not differences:
+        return "-"
+    spread = f" ± {statistics.stdev(differences):.1f}" if len(differences) > 1 else ""
+    count = f" ({len(differences)} of {len(place.runs)})" if len(differences) < len(place.runs) else ""
+    return f"{statistics.mean(differences):+.1f}{spread}{count}"
 
 
 def columns_of(runs: Sequence[Run]) -> list[int | str]:
@@ -221,15 +245,18 @@ def tables(runs: Sequence[Run]) -> list[Table]:
 
 
 def as_markdown(table: Table) -> str:
-    """The table in Markdown; the paper's numbers, where there are some, in parentheses."""
-    lines = [
-        "| labelled images | " + " | ".join(map(str, table.columns)) + " |",
-        "|---|" + "---|" * len(table.columns),
-    ]
-    for label, places in table.rows.items():
-        cells = [p.text + (f" (paper: {p.paper:.1f})" if p.paper is not None else "") for p in places]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    """The table in Markdown, and that of the differences; the paper's numbers, where there are some, in parentheses."""
+    texts = {
+        label: [p.text + (f" (paper: {p.paper:.1f})" if p.paper is not None else "") for p in places]
+        for label, places in table.rows.items()
+    }
+    lines = []
+    for rows in (texts, table.gains):
+        if rows:
+            lines += ["", "| labelled images | " + " | ".join(map(str, table.columns)) + " |"]
+            lines += ["|---|" + "---|" * len(table.columns)]
+            lines += [f"| {label} | " + " | ".join(cells) + " |" for label, cells in rows.items()]
+    return "\n".join(lines[1:]) + "\n"
 
 
 def as_csv(runs: Sequence[Run]) -> str:

@@ -31,7 +31,8 @@ def test_table_has_mean_and_spread_over_seeds(swept):
 
 def test_markdown_and_csv_say_the_same(swept):
     runs = results.read(swept)
-    lines = results.as_markdown(results.tables(runs)[0]).splitlines()
+    lines, gains = (t.splitlines() for t in results.as_markdown(results.tables(runs)[0]).split("\n\n"))
+    assert gains[0] == lines[0]
     assert lines[0] == "| labelled images | 20 | all |"
     rows = list(csv.DictReader(io.StringIO(results.as_csv(runs))))
     assert len(rows) == 20
@@ -39,6 +40,23 @@ def test_markdown_and_csv_say_the_same(swept):
     assert lines[-1].startswith(f"| GA+CSA | {statistics.mean(mine):.1f} ± ")
     assert float(rows[0]["iou_last_road"]) == pytest.approx(runs[0].last["iou"]["road"], abs=1e-3)
     assert {row["minutes"] for row in rows} == {"2.5"}
+
+
+def test_differences_are_of_the_same_seed(tmp_path):
+    cells = []
+    for method, seed, miou in (("oracle", 0, 40), ("oracle", 1, 50), ("csa", 1, 53), ("csa", 0, 41), ("csa", 2, 99)):
+        made_runs.make(tmp_path / f"{method}{seed}", method, labelled=5, seed=seed)
+        file = tmp_path / f"{method}{seed}/result.json"
+        result = json.loads(file.read_text())
+        result["last"]["miou"] = float(miou)
+        file.write_text(json.dumps(result))
+        cells.append({"name": f"{method}{seed}", "method": method, "variant": None, "labelled": 5, "seed": seed})
+    files.write_text(tmp_path / "sweep.json", json.dumps(cells))
+    (table,) = results.tables(results.read(tmp_path))
+    assert table.gains == {"GA+CSA over oracle": ["+2.0 ± 1.4 (2 of 3)"]}
+    (alone,) = results.tables([run for run in results.read(tmp_path) if run.method == "csa"])
+    assert alone.gains == {}
+    assert "over" not in results.as_markdown(alone)
 
 
 def test_runs_that_failed_or_are_missing_are_told_apart(swept, tmp_path):
