@@ -53,7 +53,9 @@ def test_tensorflow_starts_without_a_word():
 def test_a_stop_asked_of_a_process_that_ends_well_all_the_same_is_told(number):
     kind = "import signal, sys, time; [signal.signal(s, lambda *_: sys.exit(0)) for s in (2, 15)]; "
     kind += "print('ready', flush=True); time.sleep(60)"
-    code = f"import sys; from ass_tf import process; sys.exit(process.run_to_end([sys.executable, '-c', {kind!r}]))"
+    code = "import signal, sys; from ass_tf import process; "
+    code += "signal.signal(2, signal.default_int_handler); "  # shells start background jobs with SIGINT ignored
+    code += f"sys.exit(process.run_to_end([sys.executable, '-c', {kind!r}]))"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True) as parent:
         parent.stdout.readline()
         # Ctrl-C reaches the whole group, SIGTERM the parent alone.
