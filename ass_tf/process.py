@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 # Of glibc's malloc.h: the parameters of mallopt.
@@ -83,32 +83,42 @@ def resident_memory() -> float | None:
 
 
 def run_to_end(command: Sequence[str], **settings: Any) -> int:
-    """Exit status of a process that saves before it stops; 128 + the signal where this one was asked to stop meanwhile.
-
-    Ctrl-C reaches the process by itself, SIGTERM is passed on. Where either comes too late for the process, the caller
-    learns of it all the same.
+    """Exit status of a process that saves before it stops; see `wait_patiently`.
 
     Args:
         command: its words.
         settings: of `subprocess.Popen`.
     """
-    asked = []
     with subprocess.Popen(command, **settings) as child:
+        return wait_patiently(child.wait, child.send_signal)
 
-        def pass_on(number: int, _: Any) -> None:
-            asked.append(number)
-            child.send_signal(number)
 
-        before = signal.signal(signal.SIGTERM, pass_on)
-        try:
-            while True:
-                try:
-                    status = child.wait()
-                    return 128 + asked[0] if asked else status
-                except KeyboardInterrupt:
-                    asked.append(signal.SIGINT)
-        finally:
-            signal.signal(signal.SIGTERM, before)
+def wait_patiently(wait: Callable[[], int], stop: Callable[[int], Any]) -> int:
+    """Exit status of children that save before they stop, or 128 + the signal by which this process was asked to stop.
+
+    Ctrl-C reaches the children by itself, SIGTERM is passed on. Where either comes too late for them, the caller learns
+    of it all the same.
+
+    Args:
+        wait: returns the exit status when they have ended; called again after Ctrl-C.
+        stop: passes a signal on to them.
+    """
+    asked = []
+
+    def pass_on(number: int, _: Any) -> None:
+        asked.append(number)
+        stop(number)
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        while True:
+            try:
+                status = wait()
+                return 128 + asked[0] if asked else status
+            except KeyboardInterrupt:
+                asked.append(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def end_with_parent() -> None:

@@ -1,6 +1,6 @@
 """Many runs by one file: methods x numbers of labels x seeds x variants, each run made once, whoever works on them.
 
-    python -m ass_tf.sweep --config configs/carla_camvid.json [--set train.steps=100 ...] [--out DIR] [--list]
+    python -m ass_tf.sweep --config configs/carla_camvid.json [--set train.steps=100 ...] [--processes N]
 
 Runs what is missing and goes on with the rest where a run fails; the same command, in as many processes and machines as
 share the folder, takes up what is left. Each run is `python -m ass_tf.train` in a process of its own.
@@ -12,102 +12,20 @@ import argparse
 import fcntl
 import itertools
 import json
+import multiprocessing
+import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any
 
-from pydantic import Field, ValidationError
-
-from ass_tf import config, files, process, schema, terminal
+from ass_tf import config, files, plans, process, terminal
+from ass_tf.plans import Cell
 
 TRAIN = [sys.executable, "-m", "ass_tf.train"]
-NAMES = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+]+$")]
-
-
-class Method(schema.Section):
-    file: str
-    """Settings file, relative to the sweep's."""
-    set: dict[str, Any] = Field(default_factory=dict)
-    """Settings that this method's runs change, dotted."""
-
-
-class Plan(schema.Section):
-    methods: Annotated[dict[NAMES, str | Method], Field(min_length=1)]
-    """Name -> settings file, relative to this one; or that with settings to change."""
-    labelled: Annotated[tuple[schema.NotNegative | Literal["all"], ...], Field(min_length=1)]
-    """Numbers of labelled target images; 0 is left out for methods that need some."""
-    seeds: Annotated[tuple[schema.NotNegative, ...], Field(min_length=1)] = (0,)
-    """Seeds of weights, order of images, and the draw of the labelled ones."""
-    set: dict[str, Any] = Field(default_factory=dict)
-    """Settings that all runs change, dotted."""
-    variants: dict[NAMES, dict[str, Any]] = Field(default_factory=dict)
-    """Name -> settings that a variant changes; every run is made for every variant."""
-
-
-class Cell(NamedTuple):
-    """One run of a sweep."""
-
-    method: str
-    labelled: int | str
-    seed: int
-    variant: str | None
-    file: Path  # of the method's settings
-    overrides: tuple[str, ...]
-    settings: config.Config
-
-    @property
-    def name(self) -> str:
-        parts = [self.method, self.variant, str(self.labelled), str(self.seed)]
-        return "-".join(part for part in parts if part is not None)
-
-
-def cells_of(file: Path, overrides: Sequence[str] = ()) -> list[Cell]:
-    """All runs of a sweep's file, seed by seed, so that a whole table is there early.
-
-    Args:
-        file: JSON with the keys of `Plan`, or a list of such.
-        overrides: KEY=VALUE words for all runs.
-
-    Raises:
-        ConfigError: the file, or the settings of one of its runs, cannot be used.
-    """
-    cells: dict[str, Cell] = {}
-    for plan in _plans(file):
-        for cell in _product(plan, file.parent, overrides):
-            if cells.setdefault(cell.name, cell) != cell:
-                raise config.ConfigError(f"{file}: {cell.name} must be one run. Received: two with other settings.")
-    return sorted(cells.values(), key=lambda cell: cell.seed)
-
-
-def _plans(file: Path) -> list[Plan]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return [Plan.model_validate_json(json.dumps(p)) for p in (content if isinstance(content, list) else [content])]
-    except OSError as error:
-        raise config.ConfigError(f"{file}: {error.strerror}.") from None
-    except ValidationError as error:
-        raise config.ConfigError(f"{file}: {terminal.explain(error.errors(), list(Plan.model_fields))}") from None
-    except ValueError as error:
-        raise config.ConfigError(f"{file}: no valid JSON: {error}.") from None
-
-
-def _product(plan: Plan, folder: Path, overrides: Sequence[str]) -> Iterator[Cell]:
-    variants = list(plan.variants.items()) or [(None, {})]
-    methods = {name: Method(file=m) if isinstance(m, str) else m for name, m in plan.methods.items()}
-    for seed, labelled, (variant, changes), (name, method) in itertools.product(
-        plan.seeds, plan.labelled, variants, methods.items()
-    ):
-        place = {"seed": seed, "target.labelled_seed": seed, "target.labelled": labelled}
-        settings = {**plan.set, **method.set, **changes, **place}
-        words = (*(f"{key}={json.dumps(value)}" for key, value in settings.items()), *overrides)
-        file = folder / method.file
-        if labelled == 0 and config.load(file, [*words, "target.labelled=1"]).method in ("oracle", "fcsa", "csa"):
-            continue
-        yield Cell(name, labelled, seed, variant, file, words, config.load(file, words))
 
 
 class Folder:
@@ -115,10 +33,11 @@ class Folder:
 
     Args:
         path: the folder; what several processes share.
+        command: the words that train a run.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.status = path, path / "status"
+    def __init__(self, path: Path, command: Sequence[str] | None = None) -> None:
+        self.path, self.status, self.command = path, path / "status", list(command or TRAIN)
 
     def run(self, cell: Cell) -> Path:
         return self.path / cell.name
@@ -174,7 +93,7 @@ class Folder:
         """Runs a cell, or goes on with it; returns the exit status."""
         start, log = time.monotonic(), self.status / f"{cell.name}.log"
         before = self.facts(cell).get("minutes", 0.0) if self.run(cell).exists() else 0.0
-        command = [*TRAIN, "--config", str(cell.file), "--run", str(self.run(cell)), "--set", *cell.overrides]
+        command = [*self.command, "--config", str(cell.file), "--run", str(self.run(cell)), "--set", *cell.overrides]
         with open(log, "w", encoding="utf-8") as stream:
             status = process.run_to_end(
                 command,
@@ -224,6 +143,31 @@ def work(folder: Folder, cells: Sequence[Cell]) -> int:
     return 1 if any(folder.score(cell) is None for cell in cells) else 0
 
 
+def divide(folder: Folder, cells: Sequence[Cell], count: int) -> int:
+    """`work` in several processes, each on its share of the cores where the system can; returns the exit status."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    context = multiprocessing.get_context("spawn")
+    shares = [cores[i % len(cores) :: count] if cores else [] for i in range(count)]
+    workers = [context.Process(target=_work_on, args=(folder, cells, share)) for share in shares]
+    for worker in workers:
+        worker.start()
+
+    def wait() -> int:
+        for worker in workers:
+            worker.join()
+        codes = [worker.exitcode for worker in workers if worker.exitcode]
+        return (codes[0] if codes[0] > 0 else 128 - codes[0]) if codes else 0
+
+    return process.wait_patiently(wait, lambda _: [worker.terminate() for worker in workers])
+
+
+def _work_on(folder: Folder, cells: Sequence[Cell], cores: Sequence[int]) -> None:
+    process.end_with_parent()
+    if cores:
+        os.sched_setaffinity(0, cores)
+    sys.exit(terminal.run(lambda: _told(lambda: work(folder, cells))))
+
+
 def _left(folder: Folder, cells: Sequence[Cell]) -> str:
     """How many runs are left, and about how long they take, by what those of the same method took."""
     minutes: dict[str, list[float]] = {}
@@ -259,32 +203,49 @@ def table(folder: Folder, cells: Sequence[Cell]) -> str:
     return "\n".join(rows)
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more. Received: {text}.")
+    return int(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.sweep", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--config", type=Path, required=True, metavar="FILE", help="the sweep, e.g. configs/carla_camvid.json")
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs")
     add("--out", type=Path, metavar="DIR", help="folder of the runs (default: runs/<file>)")
+    add("--processes", type=_count, default=1, metavar="N", help="so many runs at once, each on its share of the cores")
     add("--list", action="store_true", help="show the runs and what became of them, and start none")
     options = parser.parse_args(arguments)
+    return _told(lambda: _main(options))
+
+
+def _main(options: argparse.Namespace) -> int:
+    cells = plans.cells_of(options.config, options.set)
+    folder = Folder(options.out or Path("runs") / options.config.stem)
+    status = 0
+    if options.list:
+        for cell in cells:
+            score, facts = folder.score(cell), folder.facts(cell)
+            open_ = f"failed: {facts['failed']}" if "failed" in facts else "not done"
+            print(f"{cell.name:40} " + (open_ if score is None else f"mIoU {score:.2f}"))
+    else:
+        folder.write_list(cells)
+        print(_left(folder, cells), flush=True)
+        status = work(folder, cells) if options.processes == 1 else divide(folder, cells, options.processes)
+    print(f"\nmIoU of the last snapshot, mean over seeds, by number of labelled images\n{table(folder, cells)}")
+    return status
+
+
+def _told(action: Callable[[], int]) -> int:
+    """Exit status; bad input and a failing disk get one line."""
     try:
-        cells = cells_of(options.config, options.set)
-        folder = Folder(options.out or Path("runs") / options.config.stem)
-        status = 0
-        if options.list:
-            for cell in cells:
-                score, facts = folder.score(cell), folder.facts(cell)
-                open_ = f"failed: {facts['failed']}" if "failed" in facts else "not done"
-                print(f"{cell.name:40} " + (open_ if score is None else f"mIoU {score:.2f}"))
-        else:
-            folder.write_list(cells)
-            status = work(folder, cells)
-        print(f"\nmIoU of the last snapshot, mean over seeds, by number of labelled images\n{table(folder, cells)}")
+        return action()
     except config.ConfigError as error:
         return terminal.complain(error, 2)
     except OSError as error:
         return terminal.complain(error, 1)
-    return status
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ try:
     fcntl.lockf(busy, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
     (options.run.parent / "clash.log").write_text(options.run.name)
+(options.run / "cores").write_text(str(sorted(os.sched_getaffinity(0))))
 (options.run / "config.json").write_text(config.dump(settings))
 time.sleep(0.5)
 score = {"oracle": 30.0, "csa": 34.0}.get(settings.method, 32.0) + settings.seed

@@ -1,6 +1,7 @@
 """Sweeps: which runs there are, that each is made once, and what becomes of kills and failures."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -10,12 +11,19 @@ import time
 import pytest
 import small_runs
 
-from ass_tf import sweep
+from ass_tf import plans, sweep
 
 TESTS = small_runs.ROOT / "tests"
 TRAINER = [sys.executable, str(TESTS / "sweep_trainer.py")]
 METHODS = {"oracle": "oracle.json", "csa": "csa.json"}
-START = f"import sys; from ass_tf import sweep; sweep.TRAIN = {TRAINER}; sys.exit(sweep.main())"
+START = f"""
+import signal, sys
+from ass_tf import sweep
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
+    sweep.TRAIN = {TRAINER}
+    sys.exit(sweep.main())
+"""
 
 
 @pytest.fixture
@@ -38,9 +46,10 @@ def trainer(monkeypatch):
     monkeypatch.setattr(sweep, "TRAIN", TRAINER)
 
 
-def start(file, out):
-    words = [sys.executable, "-c", START, "--config", str(file), "--out", str(out)]
-    return subprocess.Popen(words, cwd=small_runs.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(file, out, *words):
+    words = [sys.executable, "-c", START, "--config", str(file), "--out", str(out), *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(words, cwd=small_runs.ROOT, start_new_session=True, text=True, **pipes)
 
 
 def completed(out):
@@ -49,7 +58,7 @@ def completed(out):
 
 def test_cells_are_the_product_with_one_seed_for_weights_and_draw(plan):
     file = plan(set={"train.steps": 7}, variants={"a": {"losses.lambda_sadv": 0.1}, "b": {"losses.lambda_sadv": 1}})
-    cells = sweep.cells_of(file, ["optimiser.lr=0.5"])
+    cells = plans.cells_of(file, ["optimiser.lr=0.5"])
     assert len({cell.name for cell in cells}) == len(cells) == 2 * 2 * 2 * 2
     cell = next(cell for cell in cells if cell.name == "csa-b-all-1")
     found = cell.settings
@@ -61,14 +70,14 @@ def test_cells_are_the_product_with_one_seed_for_weights_and_draw(plan):
 @pytest.mark.parametrize(("name", "count"), [("table1", 7 * 4 - 3), ("table2", 4 * 2 + 4), ("table3", 7 * 3 - 2)])
 def test_the_papers_tables_have_all_their_cells(name, count):
     # Of tables 1 and 3 the column without labels has GA alone.
-    cells = sweep.cells_of(small_runs.ROOT / f"configs/{name}.json")
+    cells = plans.cells_of(small_runs.ROOT / f"configs/{name}.json")
     assert len({cell.name for cell in cells}) == len(cells) == count
     assert {cell.settings.train.steps for cell in cells} == {150000}
 
 
 @pytest.mark.parametrize(("name", "count"), [("carla_camvid", 5 * 4 * 3), ("demo_table", 5 * 2 * 2)])
 def test_our_own_studies_differ_from_run_to_run_in_nothing_but_what_they_compare(name, count):
-    cells = sweep.cells_of(small_runs.ROOT / f"configs/{name}.json")
+    cells = plans.cells_of(small_runs.ROOT / f"configs/{name}.json")
     assert len({cell.name for cell in cells}) == len(cells) == count
     assert {cell.settings.method for cell in cells} == {"oracle", "joint", "ga", "fcsa", "csa"}
     alike = {"method": "csa", "seed": 0}
@@ -81,7 +90,7 @@ def test_our_own_studies_differ_from_run_to_run_in_nothing_but_what_they_compare
 
 def test_a_method_may_state_settings_of_its_own(plan):
     methods = {"csa": "csa.json", "half": {"file": "csa.json", "set": {"losses.lambda_sadv": 0.5, "train.steps": 9}}}
-    cells = sweep.cells_of(plan(methods=methods, labelled=[2], seeds=[0], set={"train.steps": 7}))
+    cells = plans.cells_of(plan(methods=methods, labelled=[2], seeds=[0], set={"train.steps": 7}))
     assert {c.name: (c.settings.train.steps, c.settings.losses.lambda_sadv) for c in cells} == {
         "csa-2-0": (7, None),
         "half-2-0": (9, 0.5),
@@ -89,7 +98,7 @@ def test_a_method_may_state_settings_of_its_own(plan):
 
 
 def test_no_labels_are_left_out_where_a_method_needs_some(plan):
-    cells = sweep.cells_of(plan(methods={**METHODS, "joint": "joint.json"}, labelled=[0, 2], seeds=[0]))
+    cells = plans.cells_of(plan(methods={**METHODS, "joint": "joint.json"}, labelled=[0, 2], seeds=[0]))
     assert [cell.name for cell in cells] == ["joint-0-0", "oracle-2-0", "csa-2-0", "joint-2-0"]
 
 
@@ -116,7 +125,7 @@ def test_what_is_missing_runs_and_what_is_done_does_not(plan, tmp_path, capsys):
     out = tmp_path / "out"
     words = ["--config", str(plan(labelled=[2], seeds=[0])), "--out", str(out)]
     assert sweep.main(words) == 0
-    expected = sorted(cell.name for cell in sweep.cells_of(tmp_path / "plan.json"))
+    expected = sorted(cell.name for cell in plans.cells_of(tmp_path / "plan.json"))
     assert completed(out) == expected
     printed = capsys.readouterr().out
     assert "csa-2-0: 1 of 2 done, about 0:00 h of computing left" in printed
@@ -158,6 +167,38 @@ def test_asked_to_stop_it_stops_the_run_and_no_further_one_begins(plan, tmp_path
     assert len(list(out.glob("*/config.json"))) == 1, printed
 
 
+def test_several_processes_share_the_runs(plan, tmp_path):
+    out = tmp_path / "out"
+    process = start(plan(), out, "--processes", "3")
+    printed, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    assert completed(out) == sorted(cell.name for cell in plans.cells_of(tmp_path / "plan.json"))
+    assert not (out / "clash.log").exists()
+    assert printed.count("mIoU of the last snapshot") == 1
+    cores = sorted(os.sched_getaffinity(0))
+    shares = [str(cores[i % len(cores) :: 3]) for i in range(3)]
+    assert {(out / name / "cores").read_text() for name in completed(out)} <= set(shares)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_asked_to_stop_all_processes_stop(plan, tmp_path, number):
+    out = tmp_path / "out"
+    process = start(plan(), out, "--processes", "2")
+    small_runs.wait_for(lambda: len(list(out.glob("*/busy"))) == 2, process)
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)  # Ctrl-C reaches the whole group
+    process.communicate(timeout=30)
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    time.sleep(1.5)
+    assert len(list(out.glob("*/config.json"))) == 2
+
+
+@pytest.mark.parametrize("words", [["--processes", "0"], ["--processes", "two"]])
+def test_a_number_of_processes_that_cannot_be_is_refused(plan, tmp_path, words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        sweep.main(["--config", str(plan()), "--out", str(tmp_path / "out"), *words])
+    assert "must be 1 or more" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_kills_and_company_leave_every_run_made_once(plan, tmp_path):
     out, rng = tmp_path / "out", random.Random(0)
@@ -174,7 +215,7 @@ def test_kills_and_company_leave_every_run_made_once(plan, tmp_path):
     for process in pair:
         printed, errors = process.communicate(timeout=200)
         assert process.returncode == 0, errors
-    names = sorted(cell.name for cell in sweep.cells_of(file))
+    names = sorted(cell.name for cell in plans.cells_of(file))
     assert completed(out) == names
     assert not (out / "clash.log").exists()
     assert printed.count("31.50") == 0  # joint has 32.50

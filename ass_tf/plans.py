@@ -1,0 +1,100 @@
+"""What runs a sweep's file asks for: methods x numbers of labels x seeds x variants over settings files.
+
+How they are made is left to `sweep`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from ass_tf import config, schema, terminal
+
+NAMES = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+]+$")]
+
+
+class Method(schema.Section):
+    file: str
+    """Settings file, relative to the sweep's."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings that this method's runs change, dotted."""
+
+
+class Plan(schema.Section):
+    methods: Annotated[dict[NAMES, str | Method], Field(min_length=1)]
+    """Name -> settings file, relative to this one; or that with settings to change."""
+    labelled: Annotated[tuple[schema.NotNegative | Literal["all"], ...], Field(min_length=1)]
+    """Numbers of labelled target images; 0 is left out for methods that need some."""
+    seeds: Annotated[tuple[schema.NotNegative, ...], Field(min_length=1)] = (0,)
+    """Seeds of weights, order of images, and the draw of the labelled ones."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings that all runs change, dotted."""
+    variants: dict[NAMES, dict[str, Any]] = Field(default_factory=dict)
+    """Name -> settings that a variant changes; every run is made for every variant."""
+
+
+class Cell(NamedTuple):
+    """One run of a sweep."""
+
+    method: str
+    labelled: int | str
+    seed: int
+    variant: str | None
+    file: Path  # of the method's settings
+    overrides: tuple[str, ...]
+    settings: config.Config
+
+    @property
+    def name(self) -> str:
+        parts = [self.method, self.variant, str(self.labelled), str(self.seed)]
+        return "-".join(part for part in parts if part is not None)
+
+
+def cells_of(file: Path, overrides: Sequence[str] = ()) -> list[Cell]:
+    """All runs of a sweep's file, seed by seed, so that a whole table is there early.
+
+    Args:
+        file: JSON with the keys of `Plan`, or a list of such.
+        overrides: KEY=VALUE words for all runs.
+
+    Raises:
+        ConfigError: the file, or the settings of one of its runs, cannot be used.
+    """
+    cells: dict[str, Cell] = {}
+    for plan in _plans(file):
+        for cell in _product(plan, file.parent, overrides):
+            if cells.setdefault(cell.name, cell) != cell:
+                raise config.ConfigError(f"{file}: {cell.name} must be one run. Received: two with other settings.")
+    return sorted(cells.values(), key=lambda cell: cell.seed)
+
+
+def _plans(file: Path) -> list[Plan]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return [Plan.model_validate_json(json.dumps(p)) for p in (content if isinstance(content, list) else [content])]
+    except OSError as error:
+        raise config.ConfigError(f"{file}: {error.strerror}.") from None
+    except ValidationError as error:
+        raise config.ConfigError(f"{file}: {terminal.explain(error.errors(), list(Plan.model_fields))}") from None
+    except ValueError as error:
+        raise config.ConfigError(f"{file}: no valid JSON: {error}.") from None
+
+
+def _product(plan: Plan, folder: Path, overrides: Sequence[str]) -> Iterator[Cell]:
+    variants = list(plan.variants.items()) or [(None, {})]
+    methods = {name: Method(file=m) if isinstance(m, str) else m for name, m in plan.methods.items()}
+    for seed, labelled, (variant, changes), (name, method) in itertools.product(
+        plan.seeds, plan.labelled, variants, methods.items()
+    ):
+        place = {"seed": seed, "target.labelled_seed": seed, "target.labelled": labelled}
+        settings = {**plan.set, **method.set, **changes, **place}
+        words = (*(f"{key}={json.dumps(value)}" for key, value in settings.items()), *overrides)
+        file = folder / method.file
+        if labelled == 0 and config.load(file, [*words, "target.labelled=1"]).method in ("oracle", "fcsa", "csa"):
+            continue
+        yield Cell(name, labelled, seed, variant, file, words, config.load(file, words))
