@@ -77,8 +77,9 @@ def test_page_needs_nothing_but_itself(page, parsed):
 
 def test_page_holds_every_table_chart_and_picture(swept, parsed, page):
     text = " ".join(parsed.text)
-    for place in results.tables(results.read(swept))[0].rows["GA+CSA"]:
-        assert place.text in text
+    (table,) = results.tables(results.read(swept))
+    for shown in (*(place.text for place in table.rows["GA+CSA"]), *table.gains["GA+CSA over joint"]):
+        assert shown in text
     assert page.count("<svg") == 1 + 2 * (1 + 1 + 1 + 5)  # curve; bars, losses, shares, 5 planes
     assert page.count('class="matrix"') == 2 * 5
     assert page.count('aria-label="photograph"') == 2 * 2
