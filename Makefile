@@ -18,8 +18,8 @@ demo: $(INSTALLED)
 
 study: $(INSTALLED)
 	$(RUN) -m ass_tf.streets runs/study/data --source 300 --target 150 --val 60 --size 192x384
-	$(RUN) -m ass_tf.sweep --config configs/demo_table.json --out runs/study/runs --processes 2
-	$(RUN) -m ass_tf.report runs/study/runs --out runs/study/report
+	$(RUN) -m ass_tf.sweep --config configs/demo_table.json --out runs/study/demo_table --processes 2
+	$(RUN) -m ass_tf.report runs/study/demo_table --out runs/study/report
 
 test: $(INSTALLED)
 	$(RUN) -m pytest -q $(TWO)
