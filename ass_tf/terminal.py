@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,18 +38,29 @@ def show_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def complain(error: object, status: int) -> int:
-    """Writes an error to stderr as lines that start `error:`, and returns the exit status."""
+    """Writes an error to stderr as lines that start `error:`, and returns the exit status.
+
+    Raises:
+        BrokenPipeError: that is the error: whoever read the output has gone, which `run` ends quietly.
+    """
+    if isinstance(error, BrokenPipeError):
+        raise error
     for line in str(error).splitlines():
         print(f"error: {line}", file=sys.stderr)
     return status
 
 
 def run(main: Callable[[], int]) -> int:
-    """Exit status of a command; Ctrl-C ends it in one line."""
+    """Exit status of a command; Ctrl-C ends it in one line, and a reader that wants no more (`| head`) in none."""
     try:
-        return main()
+        status = main()
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return complain("interrupted.", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains of it when it ends
+        return 141  # as of a process that SIGPIPE ends
 
 
 def reason(error: BaseException) -> str:

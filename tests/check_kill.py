@@ -9,7 +9,6 @@ its validations and its snapshots. The exit status is 0 if every killed run ends
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from small_runs import ROOT, draw_scenes, log_of, settings, tensors
+from small_runs import ROOT, log_of, prepare_check, tensors
 
 from ass_tf import checkpoint
 
@@ -75,10 +74,7 @@ def main():
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        os.environ["XDG_CACHE_HOME"] = str(root / "cache")
-        draw_scenes(root)
-        file = root / "small.json"
-        file.write_text(json.dumps({**settings(root), "optimiser": {"decay_steps": 400}, "train": TRAIN}))
+        file = prepare_check(root, TRAIN)
         life, status = train(file, root / "undisturbed")
         if status:
             return 1

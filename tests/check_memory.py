@@ -6,13 +6,12 @@ The run has snapshots and validations on the way. The exit status is 0 if the me
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from small_runs import ROOT, draw_scenes, settings
+from small_runs import ROOT, prepare_check
 
 EARLY, LATE, MOST = 100, 500, 1.02
 TRAIN = {"steps": LATE, "checkpoint_every": 50, "validate_every": 50, "log_every": 25}
@@ -21,10 +20,7 @@ TRAIN = {"steps": LATE, "checkpoint_every": 50, "validate_every": 50, "log_every
 def main():
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        os.environ["XDG_CACHE_HOME"] = str(root / "cache")
-        draw_scenes(root, (256, 512), 8)
-        file = root / "small.json"
-        file.write_text(json.dumps({**settings(root), "optimiser": {"decay_steps": 1000}, "train": TRAIN}))
+        file = prepare_check(root, TRAIN, size=(256, 512), count=8)
         words = [sys.executable, "-m", "ass_tf.train", "--config", str(file), "--run", str(root / "run")]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -9,7 +9,6 @@ if every run was made once, all are identical, bit by bit, to the undisturbed sw
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import time
 from pathlib import Path
 
 from check_kill import differences
-from small_runs import ROOT, draw_scenes, settings
+from small_runs import ROOT, prepare_check
 
 TRAIN = {"steps": 60, "checkpoint_every": 10, "validate_every": 45, "log_every": 7, "shares_every": 25}
 PLAN = {
@@ -53,11 +52,7 @@ def main():
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        os.environ["XDG_CACHE_HOME"] = str(root / "cache")
-        draw_scenes(root)
-        (root / "small.json").write_text(
-            json.dumps({**settings(root), "optimiser": {"decay_steps": 400}, "train": TRAIN})
-        )
+        prepare_check(root, TRAIN)
         (root / "plan.json").write_text(json.dumps(PLAN))
         begin = time.monotonic()
         printed, _ = (process := start(root / "plan.json", root / "undisturbed")).communicate()

@@ -1,6 +1,7 @@
 """Small runs on drawn scenes, and what is compared between them; shared by tests and checks."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -46,6 +47,15 @@ def settings(scenes, **changes):
         "seed": 5,
         **changes,
     }
+
+
+def prepare_check(root, train, **scenes):
+    """Scenes, a cache and a settings file in a folder, for a check's own processes; returns the file."""
+    os.environ["XDG_CACHE_HOME"] = str(root / "cache")
+    draw_scenes(root, **scenes)
+    file = root / "small.json"
+    file.write_text(json.dumps({**settings(root), "optimiser": {"decay_steps": 1000}, "train": train}))
+    return file
 
 
 def start(file, run):

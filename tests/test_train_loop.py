@@ -1,19 +1,16 @@
-"""The loop around a game that only counts, in this process, and what a person sees of it."""
+"""The loop around a game that only counts, in this process."""
 
-import json
 import os
 import resource
 import signal
-from io import StringIO
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from rich.console import Console
 from small_runs import content, log_of, tensors
 
-from ass_tf import adversary, checkpoint, config, journal, pipeline, process, streets, train
+from ass_tf import adversary, checkpoint, config, pipeline, process, streets, train
 
 
 class Generator:
@@ -308,32 +305,3 @@ def test_run_folder_is_named_by_file_and_settings_if_not_given(command, file, sc
     names = [p.name for p in (tmp_path / "runs").iterdir()]
     assert len(names) == 2
     assert all(name.startswith("small-") for name in names)
-
-
-# What a person sees of it.
-
-
-def test_terminal_shows_a_bar_with_losses_speed_and_time_left(tmp_path, monkeypatch):
-    screen = StringIO()
-    monkeypatch.setattr(journal, "Console", lambda: Console(file=screen, force_terminal=True, width=150))
-    with journal.Journal(tmp_path, 4, 0, 2, 2, {}, {}) as log:
-        for step in range(1, 5):
-            log.step(step, {"segmentation_loss_source": 0.25, "csa_adversarial_loss": 0.5}, 0.0)
-            log.say("hello") if step == 1 else None
-    text = screen.getvalue()
-    for part in ("4/4", "seg_source 0.250", "csa_adv 0.500", "images/s", "left", "hello"):
-        assert part in text
-
-
-def test_time_of_validations_and_snapshots_is_not_in_the_speed(tmp_path, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(journal.time, "perf_counter", lambda: now[0])
-    with journal.Journal(tmp_path, 4, 0, 3, 2, {}, {}) as log:
-        for step in range(1, 5):
-            now[0] += 1.0
-            log.step(step, {"loss": 1.0}, 0.5)
-            now[0] += 10.0
-            log.pause(10.0)
-    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [record["images_per_second"] for record in records] == [3.0, 3.0]
-    assert [record["waiting_share"] for record in records] == [0.5, 0.5]

@@ -1,0 +1,26 @@
+"""How commands end when nobody reads what they print."""
+
+import subprocess
+import sys
+
+import pytest
+from small_runs import ROOT
+
+from ass_tf import terminal
+
+
+def test_reader_that_wants_no_more_ends_a_command_quietly():
+    words = [sys.executable, "-m", "ass_tf.config", "--schema"]
+    command = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command.stdout.close()
+    with command.stderr as stderr:
+        assert stderr.read() == b""
+    assert command.wait(60) == 141
+
+
+def test_failing_disk_is_told_and_a_gone_reader_is_not(capsys):
+    assert terminal.complain(OSError(28, "No space left on device"), 1) == 1
+    assert capsys.readouterr().err == "error: [Errno 28] No space left on device\n"
+    with pytest.raises(BrokenPipeError):
+        terminal.complain(BrokenPipeError(32, "Broken pipe"), 1)
+    assert capsys.readouterr().err == ""
