@@ -36,6 +36,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "lines.linewidth": 1.6,
+    "text.parse_math": False,  # names of classes may have dollar signs
 }
 
 
@@ -90,12 +91,14 @@ def _handles(all_axes) -> dict[str, object]:
 
 
 def curves_of_labels(
+    title: str,
     lines: Mapping[str, tuple[Sequence[int], Sequence[float], Sequence[float]]],
     paper: Mapping[str, tuple[Sequence[int], Sequence[float]]],
 ) -> str:
     """mIoU against the number of labelled images.
 
     Args:
+        title: of the figure.
         lines: method -> numbers, means, spreads (0 where there is none).
         paper: method -> numbers, mIoU; drawn dashed.
     """
@@ -115,7 +118,7 @@ def curves_of_labels(
         axes.set_xlabel("labelled target images")
         axes.set_ylabel("mIoU, %")
         _legend(figure, _handles([axes]), 4)
-    return svg(figure, "mIoU by number of labelled images")
+    return svg(figure, title)
 
 
 def bars_of_classes(title: str, scores: Mapping[str, Sequence[float | None]], names: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ass_tf import labels
+
+SKEW = 0.05  # by how much a label's proportions may differ; some of GTA5's frames miss a few rows
 
 
 class DataError(ValueError):
@@ -120,8 +123,8 @@ def _inspect(pair: Pair, domain: Domain) -> tuple[int, int]:
     width, height = open_image(pair.image).size
     if pair.label is not None:
         label = open_label(pair.label, domain.dataset)
-        if label.size != (width, height):
-            rule = f"must have the size of its image {pair.image}, {height} x {width}"
+        if abs(label.width * height - width * label.height) > SKEW * width * label.height:
+            rule = f"must have the proportions of its image {pair.image}, {height} x {width}"
             raise DataError(f"{pair.label}: a label {rule}. Received: {label.height} x {label.width}.")
         raw_ids = np.unique(label) if label.mode == "I;16" else np.flatnonzero(label.histogram())
         outside = raw_ids[domain.table[raw_ids] == labels.OUTSIDE]
@@ -212,7 +215,7 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes a file whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # others may write the same file
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")  # other machines may write the same file
     with open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -94,14 +94,16 @@ def run_to_end(command: Sequence[str], **settings: Any) -> int:
 
 
 def wait_patiently(wait: Callable[[], int], stop: Callable[[int], Any]) -> int:
-    """Exit status of children that save before they stop, or 128 + the signal by which this process was asked to stop.
+    """Exit status of children that save before they stop.
 
-    Ctrl-C reaches the children by itself, SIGTERM is passed on. Where either comes too late for them, the caller learns
-    of it all the same.
+    Ctrl-C reaches the children by itself, SIGTERM is passed on.
 
     Args:
         wait: returns the exit status when they have ended; called again after Ctrl-C.
         stop: passes a signal on to them.
+
+    Raises:
+        SystemExit: they have ended, and this process was asked to stop, be it too late for them.
     """
     asked = []
 
@@ -114,7 +116,9 @@ def wait_patiently(wait: Callable[[], int], stop: Callable[[int], Any]) -> int:
         while True:
             try:
                 status = wait()
-                return 128 + asked[0] if asked else status
+                if asked:
+                    raise SystemExit(128 + asked[0])
+                return status
             except KeyboardInterrupt:
                 asked.append(signal.SIGINT)
     finally:

@@ -2,7 +2,8 @@
 
     python -m ass_tf.report RUN_OR_SWEEP [--out DIR] [--without-pictures]
 
-The page needs no network and no other file. What is read is left to `results`, what is drawn to `charts`.
+The page needs no network and no other file. What is read is left to `results`, the tables to `tables`, what is drawn to
+`charts`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import base64
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ import numpy as np
 from PIL import Image
 
 import ass_tf
-from ass_tf import alignment, charts, config, files, labels, results, terminal
+from ass_tf import alignment, charts, config, files, labels, paper, results, tables, terminal
 from ass_tf.results import Run
+from ass_tf.tables import Table
 
 WIDEST = 480  # pixels of a picture on the page
 TITLES = {None: "all classes", "synthia16": "SYNTHIA's 16 classes", "synthia13": "SYNTHIA's 13 classes"}
@@ -67,7 +69,8 @@ def strips(runs: Sequence[Run], gallery: Gallery) -> list[dict[str, Any]]:
     shown = list({run.label: run for run in reversed(runs) if (run.folder / "pictures").is_dir()}.values())[::-1]
     rows = []
     for index in range(100 if shown else 0):
-        if not all((run.folder / f"pictures/{index}_prediction.png").exists() for run in shown):
+        needed = [shown[0].folder / f"pictures/{index}_{kind}.png" for kind in ("image", "truth")]
+        if not all(f.exists() for f in (*needed, *(r.folder / f"pictures/{index}_prediction.png" for r in shown))):
             break
         palette = labels.colours(shown[0].settings.class_names)
 
@@ -96,10 +99,12 @@ def by_method(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def mean_curve(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[int], list[float]] | None:
-    """Mean over runs and terms at the steps that all of them have."""
+    """Mean over terms and over the runs that have come furthest, at the steps that all of those have."""
     curves = [dict(zip(*run.curve(name))) for run in runs for name in names if run.curve(name)[0]]
     if not curves:
         return None
+    furthest = max(map(max, curves))
+    curves = [curve for curve in curves if max(curve) == furthest]
     steps = sorted(set.intersection(*map(set, curves)))
     return steps, [float(np.mean([curve[step] for curve in curves])) for step in steps]
 
@@ -130,7 +135,7 @@ def shares_chart(title: str, runs: Sequence[Run]) -> str | None:
 def mean_iou_of_classes(runs: Sequence[Run], names: Sequence[str]) -> list[float | None]:
     found = []
     for name in names:
-        scores = [run.last["iou"][name] for run in runs if run.last and run.last["iou"].get(name) is not None]
+        scores = [score for run in runs if (score := run.last.get("iou", {}).get(name)) is not None]
         found.append(float(np.mean(scores)) if scores else None)
     return found
 
@@ -147,7 +152,10 @@ def distances_table(runs: Sequence[Run], names: Sequence[str]) -> dict[str, Any]
         return None
     rows = [(name, [f"{values[i]:.2f}" if np.isfinite(values[i]) else "-" for values in columns.values()])
             for i, name in enumerate(names)]  # fmt: skip
-    rows.append(("mean", [f"{np.nanmean(values):.2f}" for values in columns.values()]))
+    means = {
+        column: values[np.isfinite(values)].mean() for column, values in columns.items() if np.isfinite(values).any()
+    }
+    rows.append(("mean", [f"{means[column]:.2f}" if column in means else "-" for column in columns]))
     return {"columns": list(columns), "rows": rows}
 
 
@@ -157,12 +165,18 @@ def shares_of_rows(confusion: np.ndarray) -> list[list[float]]:
     return (100 * np.divide(confusion, totals, out=np.zeros(confusion.shape), where=totals > 0)).tolist()
 
 
-def planes_chart(title: str, run: Run, names: Sequence[str]) -> str | None:
-    stages = {w: found for w in ("before", "after") if (found := run.features(w)) is not None}
-    if not stages:
+def planes_chart(runs: Sequence[Run], names: Sequence[str]) -> str | None:
+    """Class means in a plane, of the first run that kept some."""
+    for run in runs:
+        stages = {w: found for w in ("before", "after") if (found := run.features(w)) is not None}
+        if stages:
+            break
+    else:
         return None
     palette = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in labels.colours(names)[: len(names)]]
-    return charts.planes(title, {when: alignment.plane(*found) for when, found in stages.items()}, names, palette)
+    return charts.planes(
+        f"features of {run.name}", {when: alignment.plane(*found) for when, found in stages.items()}, names, palette
+    )
 
 
 def group(runs: Sequence[Run], gallery: Gallery | None) -> dict[str, Any]:
@@ -177,8 +191,7 @@ def group(runs: Sequence[Run], gallery: Gallery | None) -> dict[str, Any]:
         for label, mine in by_method(done).items()
         if any("confusion" in run.last for run in mine)
     }
-    first = [mine[0] for mine in by_method(runs).values()]
-    drawn = [(run, planes_chart(f"features of {run.name}", run, names)) for run in first]
+    drawn = {label: planes_chart(mine, names) for label, mine in by_method(runs).items()}
     return {
         "heading": heading,
         "bars": charts.bars_of_classes(f"IoU per class, {heading}", scored, names) if scored else None,
@@ -187,36 +200,33 @@ def group(runs: Sequence[Run], gallery: Gallery | None) -> dict[str, Any]:
         "names": names,
         "confusions": {label: shares_of_rows(matrix) for label, matrix in confusions.items()},
         "strips": strips(done, gallery) if gallery else [],
-        "planes": {run.label: chart for run, chart in drawn if chart},
+        "planes": {label: chart for label, chart in drawn.items() if chart},
         "distances": distances_table(runs, names),
     }
 
 
-def curve_chart(table: results.Table, runs: Sequence[Run]) -> str | None:
+def curve_chart(table: Table) -> str | None:
     """mIoU by number of labels; None of a table with one column."""
-    counts = {run.labelled: run.count for run in runs}
     lines, printed = {}, {}
+    counts = [count or paper.ALL if n == "all" else count for n, count in zip(table.columns, table.counts)]
     for label, places in table.rows.items():
-        found = [(counts[n], p.mean, p.spread or 0.0) for n, p in zip(table.columns, places) if p.mean is not None]
-        known = [(counts[n] or n, p.paper) for n, p in zip(table.columns, places) if p.paper is not None]
+        found = [(count, p.mean, p.spread or 0.0) for count, p in zip(counts, places) if p.mean is not None]
+        known = [(count, p.paper) for count, p in zip(counts, places) if p.paper is not None]
         if found:
             lines[label] = tuple(zip(*found))
         if known and found:
             printed[label] = tuple(zip(*known))
-    return charts.curves_of_labels(lines, printed) if len(table.columns) > 1 and lines else None
+    title = f"mIoU by number of labelled images, {heading_of(table)}"
+    return charts.curves_of_labels(title, lines, printed) if len(table.columns) > 1 and lines else None
 
 
-def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested settings as dotted ones."""
-    found = {}
-    for key, value in settings.items():
-        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
-    return found
+def heading_of(table: Table) -> str:
+    return TITLES.get(table.subset, table.subset)
 
 
 def settings_of(runs: Sequence[Run]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     """The settings that all runs share, and those of each run that differ, as JSON."""
-    known = {run.name: flat(run.settings.model_dump(mode="json")) for run in runs if run.settings}
+    known = {run.name: results.flat(run.settings.model_dump(mode="json")) for run in runs if run.settings}
     texts = {name: {key: json.dumps(value) for key, value in own.items()} for name, own in known.items()}
     keys = list(dict.fromkeys(key for own in texts.values() for key in own))
     shared = {key for key in keys if len({own.get(key) for own in texts.values()}) == 1}
@@ -228,8 +238,8 @@ def settings_of(runs: Sequence[Run]) -> tuple[dict[str, str], dict[str, dict[str
 def page(folder: Path, runs: Sequence[Run], with_pictures: bool = True) -> str:
     """The HTML of a report."""
     gallery = Gallery() if with_pictures else None
-    found = results.tables(runs)
-    groups = [group([r for r in runs if r.labelled == n], gallery) for n in results.columns_of(runs)]
+    found = [(heading_of(table), table) for table in tables.tables(runs)]
+    groups = [group([r for r in runs if r.labelled == n], gallery) for n in tables.columns_of(runs)]
     shared, apart = settings_of(runs)
     names = next((run.settings.class_names for run in runs if run.settings), ())
     palette = labels.colours(names)
@@ -239,8 +249,8 @@ def page(folder: Path, runs: Sequence[Run], with_pictures: bool = True) -> str:
     return environment.get_template("report.html").render(
         title=folder.resolve().name,
         runs=runs,
-        tables=[(TITLES.get(table.subset, table.subset), table) for table in found],
-        curves=[c for table in found if (c := curve_chart(table, runs))],
+        tables=found,
+        curves={heading: curve for heading, table in found if (curve := curve_chart(table))},
         groups=groups,
         legend=[(name, "#{:02x}{:02x}{:02x}".format(*palette[i])) for i, name in enumerate(names)],
         gallery={name: address for address, name in gallery.names.items()} if gallery else {},
@@ -261,15 +271,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         runs = results.read(options.folder)
         text = page(options.folder, runs, not options.without_pictures)
-        tables = [f"{TITLES.get(t.subset, t.subset)}\n\n{results.as_markdown(t)}" for t in results.tables(runs)]
-        files.write_text(out / "table.md", "\n".join(tables))
-        files.write_text(out / "table.csv", results.as_csv(runs))
+        printed = "\n".join(f"{heading_of(table)}\n\n{tables.as_markdown(table)}" for table in tables.tables(runs))
+        files.write_text(out / "table.md", printed)
+        files.write_text(out / "table.csv", tables.as_csv(runs))
         files.write_text(out / "index.html", text)
     except config.ConfigError as error:
         return terminal.complain(error, 2)
     except (ValueError, OSError) as error:
         return terminal.complain(error, 1)
-    print("\n".join(tables))
+    print(printed)
     print(f"{out / 'index.html'} ({len(text.encode()) / 2**20:.1f} MB), table.md, table.csv")
     return 0
 

@@ -17,7 +17,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,16 +45,19 @@ class Folder:
     def write_list(self, cells: Sequence[Cell]) -> None:
         """sweep.json: what runs there are, for `results`; those of earlier calls stay."""
         file = self.path / "sweep.json"
-        known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-        found = {cell["name"]: cell for cell in known}
-        for cell in cells:
-            found[cell.name] = {"name": cell.name} | {
-                key: getattr(cell, key) for key in ("method", "variant", "labelled", "seed")
-            }
-        files.write_text(file, json.dumps(list(found.values()), indent=1) + "\n")
+        self.status.mkdir(parents=True, exist_ok=True)
+        with open(self.status / "sweep.lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+            found = {cell["name"]: cell for cell in known}
+            for cell in cells:
+                found[cell.name] = {"name": cell.name} | {
+                    key: getattr(cell, key) for key in ("method", "variant", "labelled", "seed")
+                }
+            files.write_text(file, json.dumps(list(found.values()), indent=1) + "\n")
 
-    def score(self, cell: Cell) -> float | None:
-        """mIoU of the last snapshot of a run that is finished; None where it is not.
+    def result(self, cell: Cell) -> dict[str, Any] | None:
+        """What a finished run arrived at; None of one that is not finished.
 
         Raises:
             ConfigError: the folder holds a run of other settings.
@@ -65,7 +68,22 @@ class Folder:
             return None
         if config.load(self.run(cell) / "config.json") != cell.settings:
             raise config.ConfigError(f"{self.run(cell)}: holds a run of other settings; name another folder by --out.")
-        return (result["last"] or {}).get("miou") or 0.0
+        return result
+
+    def is_done(self, cell: Cell) -> bool:
+        return self.result(cell) is not None
+
+    def score(self, cell: Cell) -> float | None:
+        """mIoU of a finished run's last snapshot; None where there is none."""
+        return ((self.result(cell) or {}).get("last") or {}).get("miou")
+
+    def outcome(self, cell: Cell) -> str | None:
+        """What became of a cell, in words; None where it is still to be run."""
+        if self.is_done(cell):
+            score = self.score(cell)
+            return "done, without a validation" if score is None else f"mIoU {score:.2f}"
+        reason = self.facts(cell).get("failed")
+        return f"failed: {reason}" if reason else None
 
     @contextmanager
     def claimed(self, cell: Cell) -> Iterator[Any]:
@@ -89,66 +107,82 @@ class Folder:
         except (FileNotFoundError, ValueError):
             return {}
 
-    def train(self, cell: Cell, lock: Any) -> int:
-        """Runs a cell, or goes on with it; returns the exit status."""
+    def train(self, cell: Cell, lock: Any) -> None:
+        """Runs a cell, or goes on with it, and notes what became of it.
+
+        Raises:
+            SystemExit: this process was asked to stop, and the run has saved.
+        """
         start, log = time.monotonic(), self.status / f"{cell.name}.log"
+        facts: dict[str, Any] = {}
         before = self.facts(cell).get("minutes", 0.0) if self.run(cell).exists() else 0.0
         command = [*self.command, "--config", str(cell.file), "--run", str(self.run(cell)), "--set", *cell.overrides]
-        with open(log, "w", encoding="utf-8") as stream:
-            status = process.run_to_end(
-                command,
-                stdout=stream,
-                stderr=stream,
-                pass_fds=[lock.fileno()],
-                preexec_fn=process.end_with_parent,
-            )
-        facts = {"minutes": before + (time.monotonic() - start) / 60}
-        if status < 0:
-            facts["failed"] = f"killed by signal {-status}"
-        elif status < 128 and self.score(cell) is None:  # from 128 on, it was asked to stop, and has saved
-            lines = [x for x in log.read_text(encoding="utf-8", errors="replace").splitlines() if x.strip()]
-            facts["failed"] = (lines or ["it printed nothing"])[-1].removeprefix("error: ")
-        self.note(cell, **facts)
-        return status
+        try:
+            with open(log, "w", encoding="utf-8") as stream:
+                status = process.run_to_end(
+                    command,
+                    stdout=stream,
+                    stderr=stream,
+                    pass_fds=[lock.fileno()],
+                    preexec_fn=process.end_with_parent,
+                )
+            if not self.is_done(cell):
+                facts["failed"] = _reason(status, log.read_text(encoding="utf-8", errors="replace"))
+        finally:
+            self.note(cell, minutes=before + (time.monotonic() - start) / 60, **facts)
 
 
-def work(folder: Folder, cells: Sequence[Cell]) -> int:
-    """Takes one cell after the other until each is done or has failed; returns the exit status."""
-    begun, waiting = time.time(), False
+def _reason(status: int, printed: str) -> str:
+    """Why a run has failed: its first line of an error, else its last line."""
+    if status < 0 or status >= 128:
+        return f"ended by signal {status - 128 if status > 0 else -status}"
+    lines = [line for line in printed.splitlines() if line.strip()] or ["it printed nothing"]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines[-1:])[0]
+
+
+def work(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any]) -> int:
+    """Takes one cell after the other until each is done or has failed; returns the exit status.
+
+    Args:
+        folder: where the runs lie.
+        cells: the runs.
+        known: what was noted of each when the command began; what had failed by then is tried again.
+
+    Raises:
+        SystemExit: this process was asked to stop.
+    """
+    waiting = False
 
     def failed(cell: Cell) -> bool:
-        """In this session, here or elsewhere; what failed before is tried again."""
+        """Since the command began, here or elsewhere."""
         facts = folder.facts(cell)
-        return "failed" in facts and facts["at"] >= begun
+        return "failed" in facts and facts != known.get(cell.name)
 
-    while left := [cell for cell in cells if folder.score(cell) is None and not failed(cell)]:
+    while left := [cell for cell in cells if not folder.is_done(cell) and not failed(cell)]:
         for cell in left:
             with folder.claimed(cell) as lock:
-                if lock is None or folder.score(cell) is not None or failed(cell):
+                if lock is None or folder.is_done(cell) or failed(cell):
                     continue
                 waiting = False
                 print(f"{cell.name}: {_left(folder, cells)}", flush=True)
-                status = folder.train(cell, lock)
-            score, reason = folder.score(cell), folder.facts(cell).get("failed")
-            if score is not None or reason:
-                print(f"{cell.name}: " + (f"failed: {reason}" if score is None else f"mIoU {score:.2f}"), flush=True)
-            if status >= 128:
-                return status  # it was asked to stop
+                folder.train(cell, lock)
+            print(f"{cell.name}: {folder.outcome(cell)}", flush=True)
             break
         else:
             if not waiting:
                 print(f"the last {len(left)} runs are in other processes' hands; waiting for them", flush=True)
             waiting = True
             time.sleep(1)
-    return 1 if any(folder.score(cell) is None for cell in cells) else 0
+    return 0 if all(map(folder.is_done, cells)) else 1
 
 
-def divide(folder: Folder, cells: Sequence[Cell], count: int) -> int:
-    """`work` in several processes, each on its share of the cores where the system can; returns the exit status."""
+def divide(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], count: int) -> int:
+    """`work` in several processes, each on its share of the cores where the system can."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     context = multiprocessing.get_context("spawn")
     shares = [cores[i % len(cores) :: count] if cores else [] for i in range(count)]
-    workers = [context.Process(target=_work_on, args=(folder, cells, share)) for share in shares]
+    workers = [context.Process(target=_work_on, args=(folder, cells, known, share)) for share in shares]
     for worker in workers:
         worker.start()
 
@@ -161,11 +195,11 @@ def divide(folder: Folder, cells: Sequence[Cell], count: int) -> int:
     return process.wait_patiently(wait, lambda _: [worker.terminate() for worker in workers])
 
 
-def _work_on(folder: Folder, cells: Sequence[Cell], cores: Sequence[int]) -> None:
+def _work_on(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], cores: Sequence[int]) -> None:
     process.end_with_parent()
     if cores:
         os.sched_setaffinity(0, cores)
-    sys.exit(terminal.run(lambda: _told(lambda: work(folder, cells))))
+    sys.exit(terminal.run(lambda: _told(lambda: work(folder, cells, known))))
 
 
 def _left(folder: Folder, cells: Sequence[Cell]) -> str:
@@ -173,7 +207,7 @@ def _left(folder: Folder, cells: Sequence[Cell]) -> str:
     minutes: dict[str, list[float]] = {}
     left = []
     for cell in cells:
-        if folder.score(cell) is None:
+        if not folder.is_done(cell):
             left.append(cell)
         elif "minutes" in (facts := folder.facts(cell)):
             minutes.setdefault(cell.method, []).append(facts["minutes"])
@@ -227,13 +261,12 @@ def _main(options: argparse.Namespace) -> int:
     status = 0
     if options.list:
         for cell in cells:
-            score, facts = folder.score(cell), folder.facts(cell)
-            open_ = f"failed: {facts['failed']}" if "failed" in facts else "not done"
-            print(f"{cell.name:40} " + (open_ if score is None else f"mIoU {score:.2f}"))
+            print(f"{cell.name:40} {folder.outcome(cell) or 'not done'}")
     else:
         folder.write_list(cells)
         print(_left(folder, cells), flush=True)
-        status = work(folder, cells) if options.processes == 1 else divide(folder, cells, options.processes)
+        given = folder, cells, {cell.name: folder.facts(cell) for cell in cells}
+        status = work(*given) if options.processes == 1 else divide(*given, options.processes)
     print(f"\nmIoU of the last snapshot, mean over seeds, by number of labelled images\n{table(folder, cells)}")
     return status
 

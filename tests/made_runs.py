@@ -19,29 +19,31 @@ TERMS = {
 }
 
 
-def confusion(rng, correct):
-    """A matrix whose diagonal has about this share of each row's pixels."""
-    matrix = rng.integers(1, 1000, (len(NAMES), len(NAMES)))
+def confusion(rng, correct, count):
+    """A matrix of `count` classes whose diagonal has about this share of each row's pixels."""
+    matrix = rng.integers(1, 1000, (count, count))
     np.fill_diagonal(matrix, 0)
     np.fill_diagonal(matrix, matrix.sum(1) * correct / (1 - correct))
     return matrix
 
 
-def scores(matrix, step):
+def scores(matrix, step, names):
     from ass_tf import metrics
 
-    return {"step": step, **metrics.summary(matrix, NAMES), "confusion": matrix.tolist()}
+    return {"step": step, **metrics.summary(matrix, names), "confusion": matrix.tolist()}
 
 
 def make(folder, method="csa", labelled=20, seed=0, correct=0.6, size=(48, 64), steps=4, pictures=2, **changes):
-    """A finished run of five classes."""
+    """A finished run, of five classes if `changes` of the settings do not say otherwise."""
     rng = np.random.default_rng([seed, labelled if labelled != "all" else 0, METHODS.index(method)])
     plain = {"classes": NAMES, "method": method, "seed": seed, **changes}
     plain = {**small_runs.settings(folder.parent / "scenes"), **plain}
     plain["target"] = {**plain["target"], "labelled": labelled}
     settings = config.from_dict(plain)
     files.write_text(folder / "config.json", config.dump(settings))
-    last, best = (scores(confusion(rng, c), step) for c, step in ((correct, 100 * steps), (correct + 0.05, 100)))
+    names = settings.class_names
+    moments = (correct, 100 * steps), (correct + 0.05, 100)
+    last, best = (scores(confusion(rng, c, len(names)), step, names) for c, step in moments)
     result = {"last": last, "best": best, "method": method, "labelled_images": 40 if labelled == "all" else labelled}
     files.write_text(folder / "result.json", files.as_json(result))
     records = [{"step": 100 * (i + 1), **{k: v / (i + 1) for k, v in TERMS.items()}} for i in range(steps)]
@@ -59,7 +61,7 @@ def make(folder, method="csa", labelled=20, seed=0, correct=0.6, size=(48, 64), 
     files.write_text(folder / "run.json", json.dumps({"initial_weights": "random", "sessions": [session]}))
     for when, shift in (("before", 2.0), ("after", 1.0)):
         (folder / "features").mkdir(exist_ok=True)
-        source = rng.normal(size=(len(NAMES), 8)).astype("f")
+        source = rng.normal(size=(len(names), 8)).astype("f")
         target = source + np.float32(shift)
         target[3] = np.nan
         np.savez(folder / f"features/{when}.npz", source=source, target=target)

@@ -28,6 +28,9 @@ try:
     fcntl.lockf(busy, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
     (options.run.parent / "clash.log").write_text(options.run.name)
+part = options.run / "pid.part"
+part.write_text(str(os.getpid()))
+os.replace(part, options.run / "pid")
 (options.run / "cores").write_text(str(sorted(os.sched_getaffinity(0))))
 (options.run / "config.json").write_text(config.dump(settings))
 time.sleep(0.5)
@@ -35,5 +38,5 @@ score = {"oracle": 30.0, "csa": 34.0}.get(settings.method, 32.0) + settings.seed
 with open(options.run.parent / "completed.log", "a") as log:
     log.write(options.run.name + "\n")
 unfinished = options.run / "result.part"
-unfinished.write_text(json.dumps({"last": {"miou": score}}))
+unfinished.write_text(json.dumps({"last": {"miou": score} if settings.validation else None}))
 os.replace(unfinished, options.run / "result.json")

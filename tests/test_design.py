@@ -15,7 +15,8 @@ LAYERS = (
     {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics", "optimisers", "diagnosis", "alignment"},
     {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal", "serving", "milestones", "charts"},
     {"train", "evaluate", "trained", "weights", "results", "plans"},
-    {"demo", "sweep", "report"},
+    {"demo", "sweep", "tables"},
+    {"report"},
 )
 FILES = sorted(PACKAGE.glob("*.py"))
 EXPORT = sorted((ROOT / "export").glob("*.py"))

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 
 import made_runs
+import numpy as np
 import pytest
+import small_runs
 
-from ass_tf import files, report, results
+from ass_tf import files, report, results, tables
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -53,17 +55,31 @@ class Checker(html.parser.HTMLParser):
         self.text.append(data)
 
 
-@pytest.fixture(scope="module")
-def parsed(page):
+def check(page):
     checker = Checker()
     checker.feed(page)
     checker.close()
     return checker
 
 
+@pytest.fixture(scope="module")
+def parsed(page):
+    return check(page)
+
+
 def test_page_is_well_formed_and_no_name_is_used_twice(parsed):
     assert parsed.open == []
     assert len(set(parsed.ids)) == len(parsed.ids)
+
+
+def test_each_set_of_classes_has_a_curve_of_its_own(tmp_path):
+    made_runs.make_sweep(tmp_path / "sweep", seeds=(0,), methods=("ga", "csa"), classes="cityscapes19")
+    assert report.main([str(tmp_path / "sweep")]) == 0
+    page = (tmp_path / "sweep/report/index.html").read_text()
+    found = check(page)
+    assert len(set(found.ids)) == len(found.ids)
+    for heading in report.TITLES.values():
+        assert html.escape(f"mIoU by number of labelled images, {heading}", quote=False) in html.unescape(page)
 
 
 def test_page_needs_nothing_but_itself(page, parsed):
@@ -77,7 +93,7 @@ def test_page_needs_nothing_but_itself(page, parsed):
 
 def test_page_holds_every_table_chart_and_picture(swept, parsed, page):
     text = " ".join(parsed.text)
-    (table,) = results.tables(results.read(swept))
+    (table,) = tables.tables(results.read(swept))
     for shown in (*(place.text for place in table.rows["GA+CSA"]), *table.gains["GA+CSA over joint"]):
         assert shown in text
     assert page.count("<svg") == 1 + 2 * (1 + 1 + 1 + 5)  # curve; bars, losses, shares, 5 planes
@@ -106,6 +122,53 @@ def test_an_unfinished_sweep_and_a_single_run_have_a_page(swept, tmp_path, capsy
     page = (tmp_path / "report/index.html").read_text()
     assert "failed: &lt;script&gt; is no number" in page
     assert "0 of 2 runs done, 1 failed" in page
+
+
+def test_runs_that_lack_something_and_odd_names_have_a_page(tmp_path):
+    folder = made_runs.make_sweep(tmp_path / "sweep", (20,), methods=("ga", "csa"), classes=["$x_$", *"abcd"])
+    (folder / "csa-20-0/pictures/1_truth.png").unlink()
+    (folder / "ga-20-0/pictures/1_truth.png").unlink()
+    for file in folder.glob("ga-*/features/*.npz"):
+        nothing = np.full((5, 8), np.nan)
+        np.savez(file, source=nothing, target=nothing)
+    result = json.loads((folder / "ga-20-1/result.json").read_text())
+    del result["last"]["iou"]
+    (folder / "ga-20-1/result.json").write_text(json.dumps(result))
+    (folder / "csa-20-0/features/after.npz").write_bytes(b"")
+    (folder / "csa-20-0/features/before.npz").unlink()
+    assert report.main([str(folder)]) == 0
+    page = (folder / "report/index.html").read_text()
+    assert "$x_$" in page
+    assert page.count('aria-label="photograph"') == 1
+    assert page.count("features of csa-20-1") == 1
+    assert ">nan<" not in page
+
+
+def test_curves_are_means_of_the_runs_that_came_furthest(tmp_path):
+    runs = []
+    for seed, steps in enumerate((4, 4, 1)):
+        (run,) = results.read(made_runs.make(tmp_path / f"{seed}", seed=seed, steps=steps))
+        runs.append(run)
+    assert report.mean_curve(runs, ["segmentation_loss_source"])[0] == [100, 200, 300, 400]
+
+
+def test_the_point_of_all_labels_is_never_drawn_at_none(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(report.charts, "curves_of_labels", lambda *words: drawn.append(words) or "")
+    plain = json.loads((small_runs.ROOT / "configs/paper.json").read_text())
+    del plain["method"]
+    cells = [
+        {"name": f"{m}-{n}", "method": m, "variant": None, "labelled": n, "seed": 0}
+        for m in ("ga", "csa")
+        for n in (50, "all")
+    ]
+    for cell in cells[:3]:  # csa with all labels is not done
+        made_runs.make(tmp_path / cell["name"], cell["method"], cell["labelled"], **plain)
+    files.write_text(tmp_path / "sweep.json", json.dumps(cells))
+    report.curve_chart(tables.tables(results.read(tmp_path))[0])
+    ((_, lines, printed),) = drawn
+    assert [lines["GA"][0], lines["GA+CSA"][0]] == [(50, 40), (50,)]
+    assert printed["GA"] == ((50, 40), (50.0, 59.71))
 
 
 def test_a_folder_without_runs_is_refused_in_one_line(tmp_path, capsys):

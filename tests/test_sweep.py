@@ -111,6 +111,9 @@ def test_no_labels_are_left_out_where_a_method_needs_some(plan):
         ({"seed": [1]}, "seed is no setting; the nearest is seeds"),
         ({"set": {"train.step": 1}}, "train.step is no setting"),
         ({"methods": {"a": "no.json"}}, "no.json: No such file"),
+        ({"set": {"seed": 7}}, "seed of oracle-2-0 is the sweep's own, 0. Received: 7."),
+        ({"variants": {"a": {"target.labelled": 9}}}, "target.labelled of oracle-a-2-0"),
+        ({"set": {"method": "ga"}}, "method of oracle-2-0 is the sweep's own"),
     ],
 )
 def test_a_plan_that_cannot_be_used_is_told_in_one_line_before_anything_runs(plan, tmp_path, capsys, changes, message):
@@ -119,6 +122,12 @@ def test_a_plan_that_cannot_be_used_is_told_in_one_line_before_anything_runs(pla
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("word", ["seed=7", "target.labelled=9", "target.labelled_seed=3", "method=ga"])
+def test_what_names_a_run_cannot_be_changed_for_all(plan, tmp_path, capsys, word):
+    assert sweep.main(["--config", str(plan()), "--out", str(tmp_path / "out"), "--set", word]) == 2
+    assert f"{word.partition('=')[0]} of oracle-2-0 is the sweep's own" in capsys.readouterr().err
 
 
 def test_what_is_missing_runs_and_what_is_done_does_not(plan, tmp_path, capsys):
@@ -150,6 +159,34 @@ def test_a_failed_run_is_shown_with_its_reason_and_the_rest_goes_on(plan, tmp_pa
     assert capsys.readouterr().out.count("failed: seed must not be 13.") == 2
 
 
+def test_of_several_errors_the_first_is_the_reason():
+    printed = "warming up\nerror: a.png: no such file.\nerror: and 90 more files.\n"
+    assert sweep._reason(1, printed) == "a.png: no such file."
+    assert sweep._reason(1, "Traceback\n\nKeyError: 3\n\n") == "KeyError: 3"
+    assert sweep._reason(1, "") == "it printed nothing"
+    assert sweep._reason(-9, printed) == sweep._reason(137, printed) == "ended by signal 9"
+
+
+def test_a_run_without_validation_is_done_and_has_no_score(plan, tmp_path, capsys):
+    words = ["--config", str(plan(labelled=[2], seeds=[0])), "--out", str(tmp_path / "out")]
+    assert sweep.main([*words, "--set", "validation=null"]) == 0
+    printed = capsys.readouterr().out
+    assert "csa-2-0: done, without a validation" in printed
+    assert printed.splitlines()[-1].split() == ["csa", "-"]
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_run_that_somebody_stops_is_noted_and_the_rest_goes_on(plan, tmp_path, processes):
+    out = tmp_path / "out"
+    process = start(plan(labelled=[2]), out, "--processes", processes)
+    small_runs.wait_for(lambda: (out / "oracle-2-0/pid").exists(), process)
+    os.kill(int((out / "oracle-2-0/pid").read_text()), signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "oracle-2-0: failed: ended by signal 15" in printed
+    assert completed(out) == ["csa-2-0", "csa-2-1", "oracle-2-1"]
+
+
 def test_runs_of_other_settings_are_not_mixed_in(plan, tmp_path, capsys):
     words = ["--config", str(plan(labelled=[2], seeds=[0])), "--out", str(tmp_path / "out")]
     assert sweep.main(words) == 0
@@ -160,7 +197,7 @@ def test_runs_of_other_settings_are_not_mixed_in(plan, tmp_path, capsys):
 def test_asked_to_stop_it_stops_the_run_and_no_further_one_begins(plan, tmp_path):
     out = tmp_path / "out"
     process = start(plan(), out)
-    small_runs.wait_for(lambda: (out / "oracle-2-0/busy").exists(), process)
+    small_runs.wait_for(lambda: (out / "oracle-2-0/config.json").exists(), process)
     process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=30)
     assert process.returncode != 0
@@ -184,7 +221,7 @@ def test_several_processes_share_the_runs(plan, tmp_path):
 def test_asked_to_stop_all_processes_stop(plan, tmp_path, number):
     out = tmp_path / "out"
     process = start(plan(), out, "--processes", "2")
-    small_runs.wait_for(lambda: len(list(out.glob("*/busy"))) == 2, process)
+    small_runs.wait_for(lambda: len(list(out.glob("*/config.json"))) == 2, process)
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)  # Ctrl-C reaches the whole group
     process.communicate(timeout=30)
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
