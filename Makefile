@@ -11,15 +11,15 @@ TWO := -n 2 --dist loadfile
 OLD := .venv-addons
 OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
-.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-sweep check-memory clean
+.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-sweep check-report check-memory clean
 
 demo: $(INSTALLED)
 	$(RUN) -m ass_tf.demo $(DEMO)
 
 study: $(INSTALLED)
 	$(RUN) -m ass_tf.streets runs/study/data --source 300 --target 150 --val 60 --size 192x384
-	$(RUN) -m ass_tf.sweep --config configs/demo_table.json --out runs/study/demo_table --processes 2
-	$(RUN) -m ass_tf.report runs/study/demo_table --out runs/study/report
+	$(RUN) -m ass_tf.sweep --config configs/demo_table.json --out runs/study/demo_table --processes 2; status=$$?; \
+	    $(RUN) -m ass_tf.report runs/study/demo_table --out runs/study/report && exit $$status
 
 test: $(INSTALLED)
 	$(RUN) -m pytest -q $(TWO)
@@ -49,6 +49,9 @@ check-kill: $(INSTALLED)
 
 check-sweep: $(INSTALLED)
 	$(RUN) tests/check_sweep.py
+
+check-report: $(INSTALLED)
+	$(RUN) tests/check_report.py
 
 check-memory: $(INSTALLED)
 	$(RUN) tests/check_memory.py

@@ -88,35 +88,31 @@ def _plans(file: Path) -> list[Plan]:
 def _product(plan: Plan, folder: Path, overrides: Sequence[str]) -> Iterator[Cell]:
     variants = list(plan.variants.items()) or [(None, {})]
     methods = {name: Method(file=m) if isinstance(m, str) else m for name, m in plan.methods.items()}
-    kinds = {name: _method_of(folder / method.file, method.set) for name, method in methods.items()}
     for seed, labelled, (variant, changes), (name, method) in itertools.product(
         plan.seeds, plan.labelled, variants, methods.items()
     ):
-        if labelled == 0 and kinds[name] in ("oracle", "fcsa", "csa"):
-            continue
+        file = folder / method.file
         place = {"seed": seed, "target.labelled_seed": seed, "target.labelled": labelled}
         settings = {**place, **plan.set, **method.set, **changes}
-        words = (*_words(settings), *overrides)
-        cell = Cell(
-            name, labelled, seed, variant, folder / method.file, words, config.load(folder / method.file, words)
-        )
-        _refuse_another(cell, kinds[name])
+        words = (*(f"{key}={json.dumps(value)}" for key, value in settings.items()), *overrides)
+        if labelled == 0 and config.load(file, [*words, "target.labelled=1"]).method in ("oracle", "fcsa", "csa"):
+            continue
+        cell = Cell(name, labelled, seed, variant, file, words, config.load(file, words))
+        _refuse_another(cell, [*plan.set, *changes, *(word.partition("=")[0] for word in overrides)])
         yield cell
 
 
-def _words(settings: dict[str, Any]) -> list[str]:
-    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+def _refuse_another(cell: Cell, changed: Sequence[str]) -> None:
+    """Raises ConfigError where some setting makes a run another than its name and its place in the table say.
 
-
-def _method_of(file: Path, changes: dict[str, Any]) -> str:
-    return config.load(file, [*_words(changes), "target.labelled=1"]).method
-
-
-def _refuse_another(cell: Cell, method: str) -> None:
-    """Raises ConfigError where some setting makes a run another than its name and its place in the table say."""
+    Args:
+        cell: the run.
+        changed: keys that all runs, or those of a variant, change.
+    """
+    if "method" in changed:
+        raise config.ConfigError(f"method of {cell.name} is the sweep's own: only an entry of methods may set it.")
     target = cell.settings.target
     own = {
-        "method": (cell.settings.method, method),
         "seed": (cell.settings.seed, cell.seed),
         "target.labelled": (target.labelled, cell.labelled),
         "target.labelled_seed": (target.labelled_seed, cell.seed),

@@ -139,10 +139,16 @@ def _count(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m ass_tf.streets", description="Draw two street data sets.")
-    parser.add_argument("out", type=Path, metavar="OUT")
-    for name, default in (("source", 300), ("target", 120), ("val", 40), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=_count, default=default)
-    parser.add_argument("--size", type=_size, default=(256, 512), metavar="HxW")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder; gta5/ and cityscapes/ are drawn in it")
+    told = {
+        "source": (300, "game scenes"),
+        "target": (120, "camera scenes to train on"),
+        "val": (40, "camera scenes to validate on"),
+        "seed": (0, "of the scenes"),
+    }
+    for name, (default, text) in told.items():
+        parser.add_argument(f"--{name}", type=_count, default=default, help=f"{text} (default: {default})")
+    parser.add_argument("--size", type=_size, default=(256, 512), metavar="HxW", help="pixels (default: 256x512)")
     parser.error = lambda message: (print(message, file=sys.stderr), sys.exit(2))
     given = parser.parse_args(arguments)
     try:

@@ -207,7 +207,7 @@ def load_into(network: Any, path: Path) -> None:
     if metadata.get("layout") != LAYOUT:
         raise ValueError(f"{path}: bring it into the right layout first: python -m ass_tf.weights {path} --out FILE.")
     try:
-        _refuse_other_rates(network, tensors, json.loads(metadata.get("rates", "[]")))
+        refuse_other_rates(network, tensors, metadata)
         refuse_gaps(*take(network, tensors))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -218,10 +218,10 @@ def rates_of(network: Any) -> list[int]:
     return [layer.dilation_rate[0] for layer in network.layers if layer.name.startswith("head_")]
 
 
-def _refuse_other_rates(network: Any, tensors: Mapping[str, Tensor], rates: list[int]) -> None:
+def refuse_other_rates(network: Any, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Raises ValueError if a head that fits was trained at other dilations, so is another function."""
     weight, classes = tensors.get(f"{HEAD}0.weight"), network.outputs[1].shape[-1]
-    ours = rates_of(network)
+    ours, rates = rates_of(network), json.loads(metadata.get("rates", "[]"))
     if weight is not None and weight.shape[0] == classes and rates and rates != ours:
         raise ValueError(f"holds a head of rates {rates}: model.rates must be these. Received: {ours}.")
 

@@ -69,6 +69,8 @@ def import_weights(
     if found == torch_layout.TORCHVISION:
         tensors = torch_layout.from_torchvision(tensors)
     generator = trained.build(settings)
+    if source.endswith(".safetensors"):
+        torch_layout.refuse_other_rates(generator, tensors, torch_files.read_safetensors(Path(source))[1])
     return generator, *torch_layout.take(generator, tensors), found
 
 

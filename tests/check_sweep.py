@@ -4,7 +4,8 @@
 
 Two processes share a folder; at a moment drawn between nothing and an eighth of what the undisturbed sweep took one of
 them is killed, a little later the other, and both are started anew. The last pair is left to end. The exit status is 0
-if every run was made once, all are identical, bit by bit, to the undisturbed sweep's, and no kill was left to do.
+if every run was made once and none failed, all are identical, bit by bit, to the undisturbed sweep's, and no kill was
+left to do.
 """
 
 import argparse
@@ -81,13 +82,17 @@ def main():
         pair = [start(root / "plan.json", out) for _ in range(2)]
         printed = [process.communicate()[0] for process in pair]
         finished.look()
+        failed = [process.returncode for process in pair if process.returncode]
+        failed += [file.stem for file in out.glob("status/*.json") if "failed" in file.read_text()]
         bad = {run.name: differences(run, root / "undisturbed" / run.name) for run in out.glob("*-*-*")}
         wrong = {name: found for name, found in bad.items() if found}
         print("\n".join(f"{name}: {found}" for name, found in wrong.items()) or printed[0].strip())
         print(
-            f"{len(bad) - len(wrong)} of {total} runs identical after {killed} kills; written twice: {finished.again}"
+            f"{len(bad) - len(wrong)} of {total} runs identical after {killed} kills; written twice: {finished.again}; "
+            f"failed: {failed}"
         )
-        return 0 if len(bad) == total and not wrong and not finished.again and killed >= options.kills else 1
+        sound = len(bad) == total and not wrong and not finished.again and not failed
+        return 0 if sound and killed >= options.kills else 1
 
 
 if __name__ == "__main__":

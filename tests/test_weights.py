@@ -235,6 +235,15 @@ def test_the_command_converts_and_prints_every_tensor(tmp_path, capsys):
         np.testing.assert_array_equal(value, state[name])
 
 
+def test_a_converted_head_is_not_converted_again_for_other_rates(tmp_path, capsys):
+    state = torch_layout.state_of(build(backbone="tiny", rates=(1, 2), classes=19))
+    torch_files.save(tmp_path / "in.safetensors", state, {"rates": "[1, 2]"})
+    words = [str(tmp_path / "in.safetensors"), "--out", str(tmp_path / "out.safetensors"), "--config"]
+    assert weights.main([*words, settings_for(tmp_path, rates=[1, 3])]) == 1
+    assert "in.safetensors: holds a head of rates [1, 2]" in capsys.readouterr().err
+    assert weights.main([*words, settings_for(tmp_path)]) == 0
+
+
 def test_a_file_without_all_of_the_backbone_writes_nothing(tmp_path, capsys):
     state = {"stem0.weight": np.zeros((24, 3, 5, 5), "f"), "other.weight": np.zeros(3, "f")}
     save_file(state, tmp_path / "in.safetensors")
