@@ -104,20 +104,25 @@ def curves_of_labels(
     """
     colour_of = colours(list(lines))
     with matplotlib.rc_context(STYLE):
-        rows = -(-(len(lines) + len(paper)) // 4)
+        entries = len(lines) + len(paper)
+        across = 4 if entries > 5 else 5
+        rows = -(-entries // across)
         figure, (axes,) = _figure(7, 3.9 + 0.22 * rows, (0.6, 0.1, 0.15 + 0.22 * rows, 0.5))
-        for method, (counts, means, spreads) in lines.items():
+        ticks = sorted({count for counts, _, _ in lines.values() for count in counts})
+        linear = min(filter(None, ticks), default=2) / 2  # the axis is logarithmic from here on
+        for i, (method, (counts, means, spreads)) in enumerate(lines.items()):
+            aside = 0.03 * (i - (len(lines) - 1) / 2)  # so that the spreads at one number can be told apart
+            places = [count + aside * max(count, linear) for count in counts]
             given = {"label": method, "color": colour_of[method], "marker": "o", "markersize": 4, "capsize": 3}
-            axes.errorbar(counts, means, spreads, **given)
+            axes.errorbar(places, means, spreads, **given)
             if method in paper:
                 axes.plot(*paper[method], "--", color=colour_of[method], label=f"{method}, paper", linewidth=1)
-        ticks = sorted({count for counts, _, _ in lines.values() for count in counts})
-        axes.set_xscale("symlog", linthresh=20)
+        axes.set_xscale("symlog", linthresh=linear)
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.minorticks_off()
         axes.set_xlabel("labelled target images")
         axes.set_ylabel("mIoU, %")
-        _legend(figure, _handles([axes]), 4)
+        _legend(figure, _handles([axes]), across)
     return svg(figure, title)
 
 

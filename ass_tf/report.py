@@ -1,6 +1,6 @@
 """A run or a sweep as one HTML page, and as table.md and table.csv.
 
-    python -m ass_tf.report RUN_OR_SWEEP [--out DIR] [--without-pictures]
+    python -m ass_tf.report RUN_OR_SWEEP [--out DIR] [--title TEXT] [--without-pictures]
 
 The page needs no network and no other file. What is read is left to `results`, the tables to `tables`, what is drawn to
 `charts`.
@@ -235,7 +235,7 @@ def settings_of(runs: Sequence[Run]) -> tuple[dict[str, str], dict[str, dict[str
     return {key: first[key] for key in keys if key in shared}, apart
 
 
-def page(folder: Path, runs: Sequence[Run], with_pictures: bool = True) -> str:
+def page(title: str, runs: Sequence[Run], with_pictures: bool = True) -> str:
     """The HTML of a report."""
     gallery = Gallery() if with_pictures else None
     found = [(heading_of(table), table) for table in tables.tables(runs)]
@@ -247,7 +247,7 @@ def page(folder: Path, runs: Sequence[Run], with_pictures: bool = True) -> str:
         loader=jinja2.PackageLoader("ass_tf", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("report.html").render(
-        title=folder.resolve().name,
+        title=title,
         runs=runs,
         tables=found,
         curves={heading: curve for heading, table in found if (curve := curve_chart(table))},
@@ -265,12 +265,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.report", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="RUN_OR_SWEEP", help="a run's folder, or one that holds runs")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default: report/ in it)")
+    parser.add_argument("--title", metavar="TEXT", help="heading of the page (default: the folder's name)")
     parser.add_argument("--without-pictures", action="store_true", help="no images of the data sets on the page")
     options = parser.parse_args(arguments)
     out = options.out or options.folder / "report"
     try:
         runs = results.read(options.folder)
-        text = page(options.folder, runs, not options.without_pictures)
+        text = page(options.title or options.folder.resolve().name, runs, not options.without_pictures)
         printed = "\n".join(f"{heading_of(table)}\n\n{tables.as_markdown(table)}" for table in tables.tables(runs))
         files.write_text(out / "table.md", printed)
         files.write_text(out / "table.csv", tables.as_csv(runs))

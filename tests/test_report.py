@@ -106,8 +106,9 @@ def test_page_holds_every_table_chart_and_picture(swept, parsed, page):
 
 
 def test_without_pictures_there_are_none(swept, tmp_path):
-    assert report.main([str(swept), "--out", str(tmp_path), "--without-pictures"]) == 0
+    assert report.main([str(swept), "--out", str(tmp_path), "--without-pictures", "--title", "a < b"]) == 0
     page = (tmp_path / "index.html").read_text()
+    assert "<h1>a &lt; b</h1>" in page
     assert "data:image" not in page
     assert "<svg" in page
     assert sorted(p.name for p in tmp_path.iterdir()) == ["index.html", "table.csv", "table.md"]
