@@ -60,16 +60,15 @@ class Table:
     def gains(self) -> dict[str, list[str]]:
         """What each method adds to those before it: mean ± spread of the differences between runs of the same seed.
 
-        Methods of a variant are compared with those of the same variant.
+        Methods of a variant are compared with those of the same variant, or of none.
         """
         found = {}
         kinds = {
             label: next((r.method, r.variant) for p in places for r in p.runs) for label, places in self.rows.items()
         }
-        order = list(kinds)
-        for reference, label in sorted(itertools.combinations(order, 2), key=lambda pair: order.index(pair[0])):
-            (_, theirs), (_, mine) = kinds[reference], kinds[label]
-            if kinds[reference][0] in SHOWN and theirs == mine:
+        for reference, label in itertools.combinations(kinds, 2):
+            (method, theirs), (other, mine) = kinds[reference], kinds[label]
+            if method in SHOWN and other != method and theirs in (None, mine):
                 texts = [gain(*pair) for pair in zip(self.rows[label], self.rows[reference])]
                 found[f"{label} over {reference}"] = texts
         return {name: texts for name, texts in found.items() if any(text != "-" for text in texts)}

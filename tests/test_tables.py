@@ -67,6 +67,11 @@ def test_variants_are_compared_with_the_same_variant(tmp_path):
     files.write_text(tmp_path / "sweep.json", json.dumps(cells))
     (table,) = tables.tables(results.read(tmp_path))
     assert list(table.gains) == ["GA+CSA a over oracle a", "GA+CSA b over oracle b"]
+    for cell in cells[:2]:
+        cell["variant"] = None
+    files.write_text(tmp_path / "sweep.json", json.dumps([cells[0], *cells[2:]]))
+    (table,) = tables.tables(results.read(tmp_path))
+    assert list(table.gains) == ["GA+CSA a over oracle", "GA+CSA b over oracle"]
 
 
 def test_every_pair_of_methods_is_compared_once(swept):
