@@ -141,13 +141,14 @@ def _reason(status: int, printed: str) -> str:
     return (errors or lines[-1:])[0]
 
 
-def work(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any]) -> int:
+def work(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], processes: int = 1) -> int:
     """Takes one cell after the other until each is done or has failed; returns the exit status.
 
     Args:
         folder: where the runs lie.
         cells: the runs.
         known: what was noted of each when the command began; what had failed by then is tried again.
+        processes: how many do this at once, this one included, for the time that is left.
 
     Raises:
         SystemExit: this process was asked to stop.
@@ -165,7 +166,7 @@ def work(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any]) -> int
                 if lock is None or folder.is_done(cell) or failed(cell):
                     continue
                 waiting = False
-                print(f"{cell.name}: {_left(folder, cells)}", flush=True)
+                print(f"{cell.name}: {_left(folder, cells, processes)}", flush=True)
                 folder.train(cell, lock)
             print(f"{cell.name}: {folder.outcome(cell)}", flush=True)
             break
@@ -182,7 +183,7 @@ def divide(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], coun
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     context = multiprocessing.get_context("spawn")
     shares = [cores[i % len(cores) :: count] if cores else [] for i in range(count)]
-    workers = [context.Process(target=_work_on, args=(folder, cells, known, share)) for share in shares]
+    workers = [context.Process(target=_work_on, args=(folder, cells, known, count, share)) for share in shares]
     for worker in workers:
         worker.start()
 
@@ -195,15 +196,15 @@ def divide(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], coun
     return process.wait_patiently(wait, lambda _: [worker.terminate() for worker in workers])
 
 
-def _work_on(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], cores: Sequence[int]) -> None:
+def _work_on(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], count: int, cores: Sequence[int]) -> None:
     process.end_with_parent()
     if cores:
         os.sched_setaffinity(0, cores)
-    sys.exit(terminal.run(lambda: _told(lambda: work(folder, cells, known))))
+    sys.exit(terminal.run(lambda: _told(lambda: work(folder, cells, known, count))))
 
 
-def _left(folder: Folder, cells: Sequence[Cell]) -> str:
-    """How many runs are left, and about how long they take, by what those of the same method took."""
+def _left(folder: Folder, cells: Sequence[Cell], processes: int) -> str:
+    """How many runs are left, and about how long they take, by what those of the same method mostly took."""
     minutes: dict[str, list[float]] = {}
     left = []
     for cell in cells:
@@ -214,9 +215,14 @@ def _left(folder: Folder, cells: Sequence[Cell]) -> str:
     count = f"{len(cells) - len(left)} of {len(cells)} done"
     if not minutes:
         return count
-    overall = statistics.mean(itertools.chain(*minutes.values()))
-    total = sum(statistics.mean(minutes.get(cell.method, [overall])) for cell in left)
-    return f"{count}, about {int(total) // 60}:{int(total) % 60:02} h of computing left"
+    overall = statistics.median(itertools.chain(*minutes.values()))  # one that was held up says little of the rest
+    total = sum(statistics.median(minutes.get(cell.method, [overall])) for cell in left)
+    share = f", {_hours(total / processes)} h in {processes} processes" if processes > 1 else ""
+    return f"{count}, about {_hours(total)} h of computing left{share}"
+
+
+def _hours(minutes: float) -> str:
+    return f"{int(minutes) // 60}:{int(minutes) % 60:02}"
 
 
 def table(folder: Folder, cells: Sequence[Cell]) -> str:
@@ -264,7 +270,7 @@ def _main(options: argparse.Namespace) -> int:
             print(f"{cell.name:40} {folder.outcome(cell) or 'not done'}")
     else:
         folder.write_list(cells)
-        print(_left(folder, cells), flush=True)
+        print(_left(folder, cells, options.processes), flush=True)
         given = folder, cells, {cell.name: folder.facts(cell) for cell in cells}
         status = work(*given) if options.processes == 1 else divide(*given, options.processes)
     print(f"\nmIoU of the last snapshot, mean over seeds, by number of labelled images\n{table(folder, cells)}")

@@ -147,6 +147,17 @@ def test_what_is_missing_runs_and_what_is_done_does_not(plan, tmp_path, capsys):
     ]
 
 
+def test_the_time_left_goes_by_what_runs_mostly_take(plan, tmp_path, capsys):
+    given = {"labelled": [2], "methods": {"oracle": "oracle.json"}}
+    words = ["--out", str(tmp_path / "out"), "--config"]
+    assert sweep.main([*words, str(plan(seeds=[0, 1, 2], **given))]) == 0
+    for seed, minutes in enumerate((10, 12, 100)):  # one was held up
+        (tmp_path / f"out/status/oracle-2-{seed}.json").write_text(json.dumps({"minutes": minutes}))
+    capsys.readouterr()
+    assert sweep.main([*words, str(plan(seeds=[0, 1, 2, 3, 4], **given)), "--processes", "2"]) == 0
+    assert capsys.readouterr().out.startswith("3 of 5 done, about 0:24 h of computing left, 0:12 h in 2 processes\n")
+
+
 def test_a_failed_run_is_shown_with_its_reason_and_the_rest_goes_on(plan, tmp_path, capsys):
     out = tmp_path / "out"
     words = ["--config", str(plan(labelled=[2], seeds=[13, 1])), "--out", str(out)]
