@@ -231,7 +231,7 @@ class Game:
                     if role == "unlabelled" and self.moves_source:
                         stack.enter_context(tape.stop_recording())  # G learns nothing from I_tu: no backward pass
                     if role == "source" and self.target_statistics:
-                        stack.enter_context(deeplab.statistics_kept(self.networks.generator))
+                        stack.enter_context(deeplab.momentum_set(self.networks.generator, 1.0))
                     features, logits = self.networks.generator(images, training=True)
                     passes[role] = features, deeplab.upsample(logits, tf.shape(images)[1:3])
         return passes

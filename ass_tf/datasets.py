@@ -168,6 +168,24 @@ def open_domain(
     return Domain(pairs, _table(classes, dataset, top, class_file, mapping), (size[0], size[1]), dataset)
 
 
+def open_photographs(folder: Path, size: tuple[int, int]) -> Domain:
+    """All images of a folder, at any depth, without labels.
+
+    Raises:
+        DataError: it holds none.
+    """
+    names = sorted(name for name in _walk(folder) if name.lower().endswith(PHOTOGRAPHS))
+    if not names:
+        raise DataError(f"{folder}: holds no image named *{' or *'.join(PHOTOGRAPHS)}.")
+    pairs = tuple(Pair(name, folder / name, None) for name in names)
+    return Domain(pairs, np.full(65536, labels.IGNORE, np.uint8), size, "folder")
+
+
+def spread(items: Sequence[Any], count: int) -> Sequence[Any]:
+    """At most `count` of the items, evenly spread."""
+    return items[:: max(1, -(-len(items) // count))]
+
+
 def _table(classes: Sequence[str], dataset: str, root: Path, class_file: str | None, mapping: str | None) -> np.ndarray:
     if dataset != "folder":
         return labels.lookup_table(labels.raw_names(dataset), classes)

@@ -229,18 +229,23 @@ def variables_of(generator):
     return backbone, head
 
 
+def norms_of(generator):
+    """Its batch norm layers, in their order."""
+    return [layer for layer in generator.layers if isinstance(layer, layers.BatchNormalization)]
+
+
 @contextlib.contextmanager
-def statistics_kept(generator):
-    """Within it, passes in training mode leave the running statistics of batch norm as they are."""
-    norms = [layer for layer in generator.layers if isinstance(layer, layers.BatchNormalization)]
+def momentum_set(generator, momentum):
+    """Within it, passes in training mode weigh the running statistics of batch norm so: 1 keeps, 0 replaces them."""
+    norms = norms_of(generator)
     before = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum = 1.0
+        norm.momentum = momentum
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, before):
-            norm.momentum = momentum
+        for norm, own in zip(norms, before):
+            norm.momentum = own
 
 
 def load_backbone(generator, backbone, weights):

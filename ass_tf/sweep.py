@@ -243,19 +243,19 @@ def table(folder: Folder, cells: Sequence[Cell]) -> str:
     return "\n".join(rows)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more. Received: {text}.")
-    return int(text)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.sweep", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--config", type=Path, required=True, metavar="FILE", help="the sweep, e.g. configs/carla_camvid.json")
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs")
     add("--out", type=Path, metavar="DIR", help="folder of the runs (default: runs/<file>)")
-    add("--processes", type=_count, default=1, metavar="N", help="so many runs at once, each on its share of the cores")
+    add(
+        "--processes",
+        type=terminal.count,
+        default=1,
+        metavar="N",
+        help="so many runs at once, each on its share of the cores",
+    )
     add("--list", action="store_true", help="show the runs and what became of them, and start none")
     options = parser.parse_args(arguments)
     return _told(lambda: _main(options))

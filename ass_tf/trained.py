@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ass_tf
-from ass_tf import config, labels
+from ass_tf import config, datasets, files, labels
 
 if TYPE_CHECKING:
     import keras
@@ -24,10 +24,10 @@ def newest_finished(root: str | Path = "runs") -> Path:
         ValueError: there is none.
     """
     finished = []
-    for folder, subfolders, files in os.walk(root):
-        if "config.json" in files:  # a run: what lies inside belongs to it
+    for folder, subfolders, names in os.walk(root):
+        if "config.json" in names:  # a run: what lies inside belongs to it
             subfolders.clear()
-            if "result.json" in files:
+            if "result.json" in names:
                 finished.append(Path(folder))
     if not finished:
         raise ValueError(f"{root}: no finished run is there; name one by --run DIR.")
@@ -72,6 +72,16 @@ def load(run: str | Path, which: str = "last") -> tuple[config.Config, keras.Mod
     checkpoint.state_of(Path(run), which)  # a folder without snapshots is told at once
     generator = build(settings)
     return settings, generator, checkpoint.restore_generator(Path(run), generator, which)
+
+
+def unlabelled(settings: config.Config) -> files.Domain:
+    """All target images of a run.
+
+    Raises:
+        DataError: they are not here.
+    """
+    target = settings.target.model_dump()
+    return datasets.open_roles(settings.class_names, None, target, None, False, True)["unlabelled"]
 
 
 def judged_size(settings: config.Config) -> tuple[int, int]:

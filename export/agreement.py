@@ -17,7 +17,7 @@ import onnxruntime
 import tensorflow as tf
 from PIL import Image
 
-from ass_tf import config, datasets, deeplab, files, metrics, scoring
+from ass_tf import config, datasets, deeplab, files, metrics, scoring, trained
 
 LIMIT = 0.001  # share of pixels above which a conversion counts as failed
 
@@ -34,28 +34,13 @@ class Comparison:
         return max(self.saved_model, self.onnx)
 
 
-def unlabelled(settings: config.Config) -> files.Domain:
-    """All target images of a run.
-
-    Raises:
-        DataError: they are not here.
-    """
-    target = settings.target.model_dump()
-    return datasets.open_roles(settings.class_names, None, target, None, False, True)["unlabelled"]
-
-
 def pictures_for(settings: config.Config, count: int = 4) -> list[np.ndarray]:
     """Images to compare on, uint8 (h, w, 3): the run's own, evenly spread, or smooth noise where they are not here."""
     try:
-        return [files.read_image(pair.image) for pair in spread(unlabelled(settings).pairs, count)]
+        return [files.read_image(pair.image) for pair in datasets.spread(trained.unlabelled(settings).pairs, count)]
     except files.DataError:
         coarse = np.random.default_rng(0).integers(0, 256, (count, 12, 20, 3), dtype=np.uint8)
         return [np.asarray(Image.fromarray(c).resize((640, 360), Image.Resampling.BICUBIC)) for c in coarse]
-
-
-def spread(items: Sequence[Any], count: int) -> Sequence[Any]:
-    """At most `count` of the items, evenly spread."""
-    return items[:: max(1, -(-len(items) // count))]
 
 
 def batch_of(images: Sequence[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:
@@ -172,15 +157,3 @@ def miou(model: onnx.ModelProto, domain: files.Domain, names: Sequence[str]) -> 
 def resized(paths: Iterable[Path], size: Sequence[int]) -> Iterator[np.ndarray]:
     """Image files, one after the other, as uint8 (1, h, w, 3) of `size`."""
     return (batch_of([files.read_image(path)], (1, *size)) for path in paths)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """A folder's images, at any depth, sorted.
-
-    Raises:
-        DataError: there is none.
-    """
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in datasets.PHOTOGRAPHS and p.is_file())
-    if not found:
-        raise files.DataError(f"{folder}: --calibrate must name a folder with images. Received: one without.")
-    return found

@@ -17,6 +17,8 @@ import rounding
 from onnx import numpy_helper
 from onnxruntime import quantization
 
+from ass_tf import datasets
+
 SMALLEST = 1024  # values; smaller tensors stay as they are
 WATCHED = 32  # images from which roundings are improved
 KEPT = 6  # one in so many convolutions, the first ones, stays float32: all later ones inherit their errors
@@ -92,7 +94,7 @@ def quantise(model: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.Model
         finally:
             logger.setLevel(level)
         quantised = onnx.load(reduced)
-    rounding.improve(quantised, model, agreement.spread(images, WATCHED))
+    rounding.improve(quantised, model, datasets.spread(images, WATCHED))
     del quantised.metadata_props[:]
     return quantised
 

@@ -89,13 +89,13 @@ def _calibration(options: argparse.Namespace, settings: config.Config, size: Seq
     import agreement
 
     if options.calibrate:
-        paths = agreement.image_files(options.calibrate)
+        domain = datasets.open_photographs(options.calibrate, size)
     else:
         try:
-            paths = [pair.image for pair in agreement.unlabelled(settings).pairs]
+            domain = trained.unlabelled(settings)
         except files.DataError as error:
             raise files.DataError(f"{error} Name images for the calibration by --calibrate DIR.") from None
-    return list(agreement.resized(agreement.spread(paths, CALIBRATION), size))
+    return list(agreement.resized((pair.image for pair in datasets.spread(domain.pairs, CALIBRATION)), size))
 
 
 def _reduce(precision: str, model: onnx.ModelProto, calibration: list[Any]) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ LAYERS = (
     {"terminal", "process", "paper", "config", "schema", "labels", "files", "torch_files", "torch_layout"},
     {"datasets", "streets", "deeplab", "discriminators", "losses", "metrics", "optimisers", "diagnosis", "alignment"},
     {"adversary", "pipeline", "checkpoint", "visualise", "scoring", "journal", "serving", "milestones", "charts"},
-    {"train", "evaluate", "trained", "weights", "results", "plans"},
+    {"train", "evaluate", "adabn", "trained", "weights", "results", "plans"},
     {"demo", "sweep", "tables"},
     {"report"},
 )

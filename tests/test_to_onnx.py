@@ -138,7 +138,7 @@ def test_newest_finished_run_is_exported_by_default(finished, monkeypatch, capsy
         (["--opset", "99"], "--opset"),
         (["--out", "."], "--out must be a file in a folder that can be written"),
         (["--calibrate", "."], "--calibrate goes with --precision int8"),
-        (["--precision", "int8", "--calibrate", "."], "must name a folder with images"),
+        (["--precision", "int8", "--calibrate", "."], "holds no image named"),
     ],
 )
 def test_what_cannot_be_exported_is_told_in_one_line(finished, tmp_path, monkeypatch, capsys, words, message):

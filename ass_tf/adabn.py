@@ -1,0 +1,162 @@
+"""A trained run for other photographs, without labels and without training: batch norm's statistics are taken anew.
+
+    python -m ass_tf.adabn --run RUN --out DIR [--images DIR] [--snapshot last|best] [--count N]
+
+The network normalises by running statistics of what it was trained on: of source and target images, unless
+`model.batch_norm` says otherwise. Here they become those of photographs alone: of the run's target, or of a folder.
+What is written is a run, to be evaluated, exported and reported like the one it came from.
+
+Source: Li et al. 2016, "Revisiting Batch Normalization For Practical Domain Adaptation" (AdaBN), arXiv 1603.04779.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ass_tf import config, datasets, files, process, terminal, trained
+
+COUNT = 200  # photographs
+
+
+def take_statistics(generator: Any, batches: Iterable[Any]) -> None:
+    """Sets all running means and variances to the averages of those that batches of images have.
+
+    As in training every layer sees its input normalised by the batch's own statistics.
+
+    Args:
+        generator: keras.Model as `deeplab.build_generator` returns it, its batch norm not frozen.
+        batches: float32 (b, h, w, 3) each, RGB, 0 to 255; at least one.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from ass_tf import deeplab
+
+    statistics = [s for norm in deeplab.norms_of(generator) for s in (norm.moving_mean, norm.moving_variance)]
+    totals, count = [np.zeros(s.shape) for s in statistics], 0
+    with deeplab.momentum_set(generator, 0.0):  # each batch replaces what the one before it has left
+        forward = tf.function(lambda images: generator(images, training=True), autograph=False, reduce_retracing=True)
+        for images in batches:
+            forward(tf.constant(images))
+            totals, count = [t + s.numpy() for t, s in zip(totals, statistics)], count + 1
+    for total, statistic in zip(totals, statistics):
+        statistic.assign((total / count).astype(np.float32))
+
+
+def _batches(domain: files.Domain, size: int, advance: Callable[[int, int], Any]) -> Iterable[Any]:
+    """All images of a domain, so many at a time; what is left over is dropped unless it is all there is."""
+    import numpy as np
+
+    from ass_tf import pipeline
+
+    size, images = min(size, len(domain.pairs)), (image for _, image, _ in pipeline.evaluation_pairs(domain))
+    for done in range(size, len(domain.pairs) + 1, size):
+        yield np.stack(list(itertools.islice(images, size)))
+        advance(done, len(domain.pairs))
+
+
+def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) -> tuple[float | None, float | None]:
+    """Writes the run that `run` becomes; the command's arguments.
+
+    Returns:
+        before, after: mIoU in percent; None where it was not scored.
+
+    Raises:
+        ValueError: the run, the images or the folder cannot be used; the message is one line.
+    """
+    if out.exists():
+        raise ValueError(f"{out}: --out must name a new folder. Received: one that is there.")
+    settings = trained.settings_of(run)
+    size = trained.judged_size(settings)
+    domain = datasets.open_photographs(images, size) if images else trained.unlabelled(settings)
+    domain = dataclasses.replace(domain, pairs=tuple(datasets.spread(domain.pairs, count)))
+    process.start_tensorflow()
+    import tensorflow as tf
+
+    from ass_tf import checkpoint
+
+    unfrozen = settings.model.model_copy(update={"batch_norm": "batch"})
+    generator = trained.build(settings.model_copy(update={"model": unfrozen}))
+    step = checkpoint.restore_generator(run, generator, snapshot)
+    part = out.with_name(f".{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # left by a kill
+    try:
+        with terminal.show_progress("statistics") as advance:
+            take_statistics(generator, _batches(domain, settings.batch.labelled, advance))
+        with checkpoint.claim(part, config.dump(settings)):
+            checkpoint.write_lists(part, {"statistics": [pair.name for pair in domain.pairs]})
+            last = _scored(part, generator, settings, step)
+            checkpoint.save(part, tf.train.Checkpoint(generator=generator), {"step": step, "best": None, "last": last})
+            _write_records(run, part, last, images, len(domain.pairs))
+        os.rename(part, out)
+    except tf.errors.OpError as error:  # memory, say
+        raise ValueError(f"{run}: {terminal.reason(error)}") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return (_json(run / "result.json").get(snapshot) or {}).get("miou"), (last or {}).get("miou")
+
+
+def _scored(out: Path, generator: Any, settings: config.Config, step: int) -> dict[str, Any] | None:
+    """Scores as training notes them, and pictures; None where there is nothing here to score on."""
+    from ass_tf import milestones, scoring
+
+    if settings.validation is None:
+        return None
+    try:
+        domain = datasets.open_domain(settings.class_names, **settings.validation.model_dump())
+    except files.DataError as error:
+        print(f"not scored: {error}", file=sys.stderr)
+        return None
+    given = generator, scoring.build_forward(generator), domain, settings.class_names
+    scores, _ = milestones.validate(out, *given, lambda: False)
+    return {"step": step, **scores}
+
+
+def _write_records(run: Path, out: Path, last: dict[str, Any] | None, images: Path | None, count: int) -> None:
+    """result.json and run.json of the run, with the new scores and where the statistics are from."""
+    facts = {"statistics": {"of": str(images or "target"), "images": count}}
+    result = _json(run / "result.json") | {"last": last, "best": None} | facts
+    files.write_text(out / "result.json", files.as_json(result))
+    files.write_text(out / "run.json", json.dumps(_json(run / "run.json") | facts, indent=1) + "\n")
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ValueError(f"{file}: no valid JSON: {error}.") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ass_tf.adabn", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--run", type=Path, required=True, metavar="DIR", help="folder that ass_tf.train wrote")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder of the new run")
+    add("--images", type=Path, metavar="DIR", help="folder of photographs (default: the run's own target images)")
+    add("--snapshot", choices=["last", "best"], default="last", help="default: last")
+    add("--count", type=terminal.count, default=COUNT, metavar="N", help=f"photographs to use (default: {COUNT})")
+    options = parser.parse_args(arguments)
+    try:
+        before, after = adapt(**vars(options))
+    except config.ConfigError as error:
+        return terminal.complain(error, 2)
+    except (ValueError, OSError) as error:
+        return terminal.complain(error, 1)
+    scores = ["not scored" if score is None else f"{score:.2f}" for score in (before, after)]
+    print(f"{options.out}: mIoU {scores[0]} before, {scores[1]} after")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(terminal.run(main))
