@@ -72,6 +72,14 @@ def test_page_is_well_formed_and_no_name_is_used_twice(parsed):
     assert len(set(parsed.ids)) == len(parsed.ids)
 
 
+def test_a_run_with_statistics_taken_anew_says_so(tmp_path):
+    swept = made_runs.make_sweep(tmp_path / "sweep", seeds=(0,))
+    record = next(swept.glob("*-*-*/run.json"))
+    record.write_text(json.dumps({**json.loads(record.read_text()), "statistics": {"of": "photos", "images": 12}}))
+    assert report.main([str(swept)]) == 0
+    assert (swept / "report/index.html").read_text().count("; AdaBN on 12 images of photos</td>") == 1
+
+
 def test_each_set_of_classes_has_a_curve_of_its_own(tmp_path):
     made_runs.make_sweep(tmp_path / "sweep", seeds=(0,), methods=("ga", "csa"), classes="cityscapes19")
     assert report.main([str(tmp_path / "sweep")]) == 0
