@@ -5,13 +5,16 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 # Of this spelling pip takes a build without CUDA where PyPI's own are of that kind.
 TORCH ?= torch==2.13.0
-# TensorFlow Addons needs TensorFlow 2.15, which needs Python 3.10 or 3.11.
 # Two processes, a file of tests in one of them: most tests keep one core busy.
 TWO := -n 2 --dist loadfile
+# How often `make check-kill` kills, and how many bad inputs `make check-inputs` tries.
+KILLS ?= 20
+INPUTS ?= 1000
+# TensorFlow Addons needs TensorFlow 2.15, which needs Python 3.10 or 3.11.
 OLD := .venv-addons
 OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
-.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-sweep check-report check-memory clean
+.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-sweep check-report check-memory check-inputs clean
 
 demo: $(INSTALLED)
 	$(RUN) -m ass_tf.demo $(DEMO)
@@ -45,7 +48,7 @@ bench: $(INSTALLED)
 	$(RUN) tests/bench_pipeline.py
 
 check-kill: $(INSTALLED)
-	$(RUN) tests/check_kill.py
+	$(RUN) tests/check_kill.py --kills $(KILLS)
 
 check-sweep: $(INSTALLED)
 	$(RUN) tests/check_sweep.py
@@ -55,6 +58,9 @@ check-report: $(INSTALLED)
 
 check-memory: $(INSTALLED)
 	$(RUN) tests/check_memory.py
+
+check-inputs: $(VENV)/.torch
+	$(RUN) tests/check_inputs.py --count $(INPUTS)
 
 $(INSTALLED): setup.py
 	$(PYTHON) -m venv $(VENV)

@@ -16,7 +16,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=["ass_tf"],
+    packages=["ass_tf", "street_inference"],
+    package_dir={"street_inference": "export/street_inference"},
     package_data={"ass_tf": ["report.html"]},
     install_requires=[
         "jinja2>=3.1",

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ass_tf import config, datasets, files, process, terminal, trained
+from ass_tf import config, datasets, files, process, run_folder, storage, terminal, trained
 
 COUNT = 200  # photographs
 
@@ -52,16 +52,29 @@ def take_statistics(generator: Any, batches: Iterable[Any]) -> None:
         statistic.assign((total / count).astype(np.float32))
 
 
-def _batches(domain: files.Domain, size: int, advance: Callable[[int, int], Any]) -> Iterable[Any]:
-    """All images of a domain, so many at a time; what is left over is dropped unless it is all there is."""
+def _batches(domain: files.Domain, size: int, skipped: list[str], advance: Callable[[int, int], Any]) -> Iterable[Any]:
+    """All images of a domain, so many at a time; what is left over is dropped unless it is all there is.
+
+    One that cannot be read is named on stderr, and its name added to `skipped`.
+    """
     import numpy as np
 
     from ass_tf import pipeline
 
-    size, images = min(size, len(domain.pairs)), (image for _, image, _ in pipeline.evaluation_pairs(domain))
-    for done in range(size, len(domain.pairs) + 1, size):
-        yield np.stack(list(itertools.islice(images, size)))
-        advance(done, len(domain.pairs))
+    def skip(pair: files.Pair, error: files.DataError) -> None:
+        print(f"skipped: {error}", file=sys.stderr)
+        skipped.append(pair.name)
+
+    total, size = len(domain.pairs), min(size, len(domain.pairs))
+    images = (image for _, image, _ in pipeline.evaluation_pairs(domain, skip))
+    done = 0
+    while batch := list(itertools.islice(images, size)):
+        if len(batch) == size or not done:
+            yield np.stack(batch)
+        done += len(batch)
+        advance(done, total)
+    if not done:
+        raise files.DataError(f"none of the {total} photographs can be read.")
 
 
 def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) -> tuple[float | None, float | None]:
@@ -73,9 +86,11 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
     Raises:
         ValueError: the run, the images or the folder cannot be used; the message is one line.
     """
-    if out.exists():
+    if os.path.lexists(out):
         raise ValueError(f"{out}: --out must name a new folder. Received: one that is there.")
+    storage.check_folder(out, "--out")
     settings = trained.settings_of(run)
+    records = {name: storage.read_json(run / f"{name}.json", missing={}) for name in ("result", "run")}
     size = trained.judged_size(settings)
     domain = datasets.open_photographs(images, size) if images else trained.unlabelled(settings)
     domain = dataclasses.replace(domain, pairs=tuple(datasets.spread(domain.pairs, count)))
@@ -87,22 +102,23 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
     unfrozen = settings.model.model_copy(update={"batch_norm": "batch"})
     generator = trained.build(settings.model_copy(update={"model": unfrozen}))
     step = checkpoint.restore_generator(run, generator, snapshot)
-    part = out.with_name(f".{out.name}.part")
+    part = out.with_name(f".{out.name[:60]}.part")
+    skipped: list[str] = []
     shutil.rmtree(part, ignore_errors=True)  # left by a kill
     try:
         with terminal.show_progress("statistics") as advance:
-            take_statistics(generator, _batches(domain, settings.batch.labelled, advance))
-        with checkpoint.claim(part, config.dump(settings)):
-            checkpoint.write_lists(part, {"statistics": [pair.name for pair in domain.pairs]})
+            take_statistics(generator, _batches(domain, settings.batch.labelled, skipped, advance))
+        with run_folder.claim(part, settings):
+            run_folder.write_lists(part, {"statistics": [p.name for p in domain.pairs if p.name not in skipped]})
             last = _scored(part, generator, settings, step)
             checkpoint.save(part, tf.train.Checkpoint(generator=generator), {"step": step, "best": None, "last": last})
-            _write_records(run, part, last, images, len(domain.pairs))
+            _write_records(records, part, last, images, len(domain.pairs) - len(skipped))
         os.rename(part, out)
     except tf.errors.OpError as error:  # memory, say
         raise ValueError(f"{run}: {terminal.reason(error)}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return (_json(run / "result.json").get(snapshot) or {}).get("miou"), (last or {}).get("miou")
+    return (records["result"].get(snapshot) or {}).get("miou"), (last or {}).get("miou")
 
 
 def _scored(out: Path, generator: Any, settings: config.Config, step: int) -> dict[str, Any] | None:
@@ -121,21 +137,14 @@ def _scored(out: Path, generator: Any, settings: config.Config, step: int) -> di
     return {"step": step, **scores}
 
 
-def _write_records(run: Path, out: Path, last: dict[str, Any] | None, images: Path | None, count: int) -> None:
+def _write_records(
+    records: dict[str, Any], out: Path, last: dict[str, Any] | None, images: Path | None, count: int
+) -> None:
     """result.json and run.json of the run, with the new scores and where the statistics are from."""
     facts = {"statistics": {"of": str(images or "target"), "images": count}}
-    result = _json(run / "result.json") | {"last": last, "best": None} | facts
-    files.write_text(out / "result.json", files.as_json(result))
-    files.write_text(out / "run.json", json.dumps(_json(run / "run.json") | facts, indent=1) + "\n")
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise ValueError(f"{file}: no valid JSON: {error}.") from None
+    result = records["result"] | {"last": last, "best": None} | facts
+    storage.write_text(out / "result.json", storage.as_json(result))
+    storage.write_text(out / "run.json", json.dumps(records["run"] | facts, indent=1) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return terminal.complain(error, 2)
     except (ValueError, OSError) as error:
         return terminal.complain(error, 1)
-    scores = ["not scored" if score is None else f"{score:.2f}" for score in (before, after)]
+    scores = ["not scored" if score is None else terminal.percent(score) for score in (before, after)]
     print(f"{options.out}: mIoU {scores[0]} before, {scores[1]} after")
     return 0
 

@@ -182,7 +182,8 @@ class Game:
             terms: dict of float32 (): the losses of equations 1 to 8 before their weights, by the names of their
                 functions with the domain appended where both domains have one; the discriminators' accuracies likewise;
                 and if asked for, `gradient_norm_<loss>`, 2-norm of the gradient of G's weights that the weighted loss
-                makes, the mean over the replicas' own.
+                makes, the mean over the replicas' own. A norm is not finite in a step whose gradients overflow, which
+                the loss scale then skips; the other terms are those before it.
         """
         terms, gradients = self.strategy.run(self._gradients, (batch, measure_shares))
         if self.loss_scale is None:

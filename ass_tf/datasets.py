@@ -1,6 +1,6 @@
-"""Which files a domain has, by layout: gta5, synthia, cityscapes, camvid and a user's own folders.
+"""The domains that a method reads: source, labelled and unlabelled target, validation.
 
-Opening files and checking them is left to `files`, resizing, order and batches to `pipeline`.
+Finding files is left to `layouts`, opening and checking them to `files`, resizing, order and batches to `pipeline`.
 
     python -m ass_tf.datasets CONFIG [--set KEY=VALUE]   decode every file, then print what there is
     python -m ass_tf.datasets CONFIG --list labelled     names, one a line, for use as a list file
@@ -12,173 +12,19 @@ import argparse
 import collections
 import dataclasses
 import hashlib
-import json
-import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from ass_tf import labels, terminal
+from ass_tf import storage, terminal
 from ass_tf.files import DataError, Domain, Pair, check, read_label
+from ass_tf.layouts import PHOTOGRAPHS, listed, nearest, open_domain, open_photographs, walk
 
-PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+__all__ = ["PHOTOGRAPHS", "DataError", "Domain", "Pair", "check", "open_domain", "open_photographs"]
+
 ROLES = ("source", "labelled", "unlabelled", "validation")
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{file}: {error.strerror}.") from None
-    except ValueError as error:
-        raise DataError(f"{file}: no valid JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{file}: the file must hold a JSON object. Received: {type(value).__name__}.")
-    return value
-
-
-def _folder_table(classes: Sequence[str], class_file: Path, mapping: Path | None) -> np.ndarray:
-    """Raw id -> train id from a user's two JSON files; arguments and errors as `open_domain`."""
-    raw: dict[int, str | None] = {}
-    for key, name in _read_object(class_file).items():
-        if not (key.isascii() and key.isdecimal() and int(key) < 65536):
-            raise DataError(f"{class_file}: an id must be an integer from 0 to 65535. Received: {key}.")
-        if not isinstance(name, str | None):
-            raise DataError(
-                f"{class_file}: the name of id {key} must be a string or null. Received: {json.dumps(name)}."
-            )
-        raw[int(key)] = name
-    renamed: dict[str, str | None] = {}
-    for name, to in (_read_object(mapping) if mapping else {}).items():
-        if name not in raw.values():
-            raise DataError(f"{mapping}: a key must be a class of {class_file}. Received: {name}.")
-        if type(to) is int and 0 <= to < len(classes):
-            to = classes[to]
-        if to is not None and to not in classes:
-            rule = f"must map to a name in classes, a train id from 0 to {len(classes) - 1}, or null"
-            raise DataError(f"{mapping}: {name} {rule}. Received: {json.dumps(to)}.")
-        renamed[name] = to
-    table = labels.lookup_table({raw_id: renamed.get(name, name) for raw_id, name in raw.items()}, classes)
-    if not (table < len(classes)).any():
-        raise DataError(f"{class_file}: some name must be one of classes; `mapping` can say which. Received: none.")
-    return table
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    """Files below a folder, links followed, as posix paths relative to it."""
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder.")
-    for parent, _, files in os.walk(folder, followlinks=True):
-        above = Path(parent).relative_to(folder)
-        yield from ((above / file).as_posix() for file in files if not file.startswith("."))
-
-
-def _pairs(image_folder: Path, label_folder: Path, image_tails: Sequence[str], label_tail: str, require_labels: bool):
-    """Pairs by name: an image's path below its folder without the tail; its label is that name with the other tail."""
-    images: dict[str, Path] = {}
-    for file in _walk(image_folder):
-        tail = next((tail for tail in image_tails if file.lower().endswith(tail.lower())), None)
-        if tail is None:
-            continue
-        name = file[: -len(tail)]
-        if name in images:
-            raise DataError(f"{image_folder / file}: {images[name].name} has the same name.")
-        images[name] = image_folder / file
-    if not images:
-        raise DataError(f"{image_folder}: holds no image named *{' or *'.join(image_tails)}.")
-    present = set(_walk(label_folder)) if require_labels or label_folder.is_dir() else set()
-    pairs = []
-    for name, image in sorted(images.items()):
-        label = label_folder / (name + label_tail) if name + label_tail in present else None
-        if label is None and require_labels:
-            raise DataError(f"{image}: its label {label_folder / (name + label_tail)} is missing.")
-        pairs.append(Pair(name, image, label))
-    return tuple(pairs)
-
-
-def _listed(pairs: Iterable[Pair], file: str) -> tuple[Pair, ...]:
-    """The pairs that a list file names."""
-    try:
-        names = {line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines() if line.strip()}
-    except OSError as error:
-        raise DataError(f"{file}: {error.strerror}.") from None
-    except ValueError as error:
-        raise DataError(f"{file}: no text in UTF-8: {error}.") from None
-    kept = tuple(pair for pair in pairs if pair.name in names)
-    unknown = sorted(names - {pair.name for pair in kept})
-    if unknown or not kept:
-        raise DataError(
-            f"{file}: each line must name an image. Received: {unknown[0] if unknown else 'an empty file'}."
-        )
-    return kept
-
-
-def open_domain(
-    classes: Sequence[str],
-    *,
-    dataset: Literal["gta5", "synthia", "cityscapes", "camvid", "folder"],
-    root: str,
-    size: tuple[int, int],
-    split: str,
-    images: str,
-    labels: str,
-    class_file: str | None,
-    mapping: str | None,
-    list: str | None,
-    require_labels: bool = True,
-) -> Domain:
-    """Finds a data set's files.
-
-    Args:
-        classes: the class set, in the order of the train ids.
-        dataset, root, size, split, images, labels, class_file, mapping, list: as in `schema.Domain`.
-        require_labels: whether each image must have a label; without, a label that is missing is None.
-
-    Returns:
-        domain: Domain.
-
-    Raises:
-        DataError: a folder, file or label is missing, or a JSON or list file cannot be used.
-    """
-    top = Path(root)
-    if not top.is_dir():
-        raise DataError(f"{top}: no such folder.")
-    layout: tuple[Path, Path, Sequence[str], str]
-    if dataset == "gta5":
-        layout = top / "images", top / "labels", (".png",), ".png"
-    elif dataset == "synthia":
-        layout = top / "RGB", top / "GT/LABELS", (".png",), ".png"
-    elif dataset == "cityscapes":
-        layout = top / "leftImg8bit" / split, top / "gtFine" / split, ("_leftImg8bit.png",), "_gtFine_labelIds.png"
-    elif dataset == "camvid" and not (top / split / "images").is_dir():  # as the SegNet tutorial has it
-        layout = top / split, top / f"{split}annot", PHOTOGRAPHS, ".png"
-    elif dataset == "camvid":
-        layout = top / split / "images", top / split / "labels", PHOTOGRAPHS, ".png"
-    else:
-        layout = top / images, top / labels, PHOTOGRAPHS, ".png"
-    pairs = _pairs(*layout, require_labels and list is None)
-    if list is not None:
-        pairs = _listed(pairs, list)
-        missing = next((pair for pair in pairs if pair.label is None), None)
-        if require_labels and missing:
-            raise DataError(f"{missing.image}: its label {layout[1] / (missing.name + layout[3])} is missing.")
-    return Domain(pairs, _table(classes, dataset, top, class_file, mapping), (size[0], size[1]), dataset)
-
-
-def open_photographs(folder: Path, size: tuple[int, int]) -> Domain:
-    """All images of a folder, at any depth, without labels.
-
-    Raises:
-        DataError: it holds none.
-    """
-    names = sorted(name for name in _walk(folder) if name.lower().endswith(PHOTOGRAPHS))
-    if not names:
-        raise DataError(f"{folder}: holds no image named *{' or *'.join(PHOTOGRAPHS)}.")
-    pairs = tuple(Pair(name, folder / name, None) for name in names)
-    return Domain(pairs, np.full(65536, labels.IGNORE, np.uint8), size, "folder")
 
 
 def spread(items: Sequence[Any], count: int) -> Sequence[Any]:
@@ -186,10 +32,27 @@ def spread(items: Sequence[Any], count: int) -> Sequence[Any]:
     return items[:: max(1, -(-len(items) // count))]
 
 
-def _table(classes: Sequence[str], dataset: str, root: Path, class_file: str | None, mapping: str | None) -> np.ndarray:
-    if dataset != "folder":
-        return labels.lookup_table(labels.raw_names(dataset), classes)
-    return _folder_table(classes, Path(class_file or root / "classes.json"), Path(mapping) if mapping else None)
+def unmatched(domains: Mapping[str, Domain], classes: Sequence[str]) -> list[str]:
+    """What to tell before training of classes that no label of a domain can give, one line each.
+
+    Args:
+        domains: role -> Domain.
+        classes: the class set.
+
+    Returns:
+        lines: with the nearest name that the domain's labels have, where one is near.
+    """
+    lines = []
+    for role, domain in domains.items():
+        if not any(pair.label for pair in domain.pairs):
+            continue
+        given = {classes[train_id] for train_id in np.unique(domain.table) if train_id < len(classes)}
+        absent = [name for name in classes if name not in given]
+        near = {name: nearest(name, [n for n in domain.raw_names if n not in given]) for name in absent}
+        lines += [f"{role}: no label can give the class {name}{text}." for name, text in near.items() if text]
+        if rest := [name for name in absent if not near[name]]:
+            lines.append(f"{role}: no label can give {terminal.some(rest)}.")
+    return lines
 
 
 def labelled_subset(
@@ -210,21 +73,37 @@ def labelled_subset(
         DataError: a chosen pair has no label, there are fewer than `labelled`, or the list cannot be used.
     """
     if labelled_list is not None:
-        pairs = _listed(domain.pairs, labelled_list)
+        pairs = listed(domain.pairs, labelled_list)
     elif labelled == "all":
         pairs = domain.pairs
     else:
         pairs = tuple(pair for pair in domain.pairs if pair.label is not None)
+        if not pairs:
+            raise DataError(_why_no_label(domain))
         if not 1 <= labelled <= len(pairs):
-            raise DataError(f"labelled must be from 1 to {len(pairs)}, the images with a label. Received: {labelled}.")
+            rule = f"target.labelled must be from 1 to {len(pairs)}, the images with a label in {domain.label_folder}"
+            raise DataError(f"{rule}. Received: {labelled}.")
         # A hash ranks the names, so that the draw depends on no library's generator.
         rank = {pair.name: hashlib.sha256(f"{labelled_seed}:{pair.name}".encode()).digest() for pair in pairs}
         drawn = set(sorted(rank, key=rank.__getitem__)[:labelled])
         pairs = tuple(pair for pair in pairs if pair.name in drawn)
+    if not any(pair.label for pair in pairs):
+        raise DataError(_why_no_label(domain))
     for pair in pairs:
         if pair.label is None:
-            raise DataError(f"{pair.image}: has no label; `labelled` must be a number where some images have none.")
+            rule = "target.labelled must be a number where some images have none"
+            raise DataError(f"{pair.image}: has no label in {domain.label_folder}; {rule}.")
     return dataclasses.replace(domain, pairs=pairs)
+
+
+def _why_no_label(domain: Domain) -> str:
+    """What was looked for where none of a domain's images has a label."""
+    folder, wanted = domain.label_folder, f"*{domain.label_tail}"
+    if folder is None or not folder.is_dir():
+        return f"{folder}: no such folder; labels named {wanted} were looked for there."
+    there = next(walk(folder), None)
+    instead = f"it holds {storage.shown(there)}, for example" if there else "it is empty"
+    return f"{folder}: holds no label named {wanted}, one for each image; {instead}."
 
 
 def open_roles(
@@ -323,6 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DataError as error:
         return terminal.complain(error, 1)
     _describe(domains, sizes, settings.class_names)
+    for line in unmatched(domains, settings.class_names):
+        print(f"note: {line}")
     return 0
 
 

@@ -1,6 +1,6 @@
 """The whole method in minutes on drawn streets: the oracle and GA+CSA from the same few labels, scored and exported.
 
-    python -m ass_tf.demo [--seed 0] [--out runs/demo] [--images DIR]
+    python -m ass_tf.demo [--seed 0] [--out runs/demo] [--images DIR] [--scenes 300] [--set KEY=VALUE ...]
 
 Draws the data in GTA5's and Cityscapes' layouts, trains by configs/demo.json through the ordinary command line, puts
 the two results side by side in numbers and in a picture, exports GA+CSA to ONNX, and runs that on new street images:
@@ -18,27 +18,34 @@ from pathlib import Path
 
 import numpy as np
 
-from ass_tf import config, labels, process, streets, terminal, trained
+from ass_tf import config, labels, process, storage, streets, terminal, trained
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = ROOT / "configs" / "demo.json"
 METHODS = {"oracle": "oracle (labelled camera images only)", "csa": "GA+CSA (and game images, and unlabelled ones)"}
 DRAWN = (192, 384)  # pixels; the settings resize
+SCENES = 300  # of the game
 
 
-def draw(data: Path, seed: int) -> None:
+def counts(scenes: int) -> tuple[int, int]:
+    """Camera scenes to train and to validate on that go with a number of game scenes."""
+    return max(scenes // 2, 1), max(scenes // 5, 1)
+
+
+def draw(data: Path, scenes: int, seed: int) -> None:
     """Source and target scenes; what is there already is kept."""
-    start = time.perf_counter()
-    streets.write_gta5(data / "gta5", 300, seed, DRAWN)
-    streets.write_cityscapes(data / "cityscapes", {"train": 150, "val": 60}, seed, DRAWN)
-    print(f"300 game and 150 + 60 camera scenes in {data} ({time.perf_counter() - start:.0f} s)", flush=True)
+    start, (train, val) = time.perf_counter(), counts(scenes)
+    streets.write_gta5(data / "gta5", scenes, seed, DRAWN)
+    streets.write_cityscapes(data / "cityscapes", {"train": train, "val": val}, seed, DRAWN)
+    seconds = time.perf_counter() - start
+    print(f"{scenes} game and {train} + {val} camera scenes in {data} ({seconds:.0f} s)", flush=True)
 
 
-def overrides(method: str, data: Path, seed: int) -> list[str]:
-    """The words that make configs/demo.json one of the two runs."""
+def overrides(method: str, data: Path, seed: int, given: Sequence[str] = ()) -> list[str]:
+    """The words that make configs/demo.json one of the two runs, after those that the user has given for both."""
     roots = {"source": "gta5", "target": "cityscapes", "validation": "cityscapes"}
     words = [f"{domain}.root={json.dumps(str(data / folder))}" for domain, folder in roots.items()]
-    return [f"method={method}", f"seed={seed}", f"target.labelled_seed={seed}", *words]
+    return [*given, f"method={method}", f"seed={seed}", f"target.labelled_seed={seed}", *words]
 
 
 def deploy(run: Path, images: Path | None, out: Path, seed: int) -> int:
@@ -81,36 +88,56 @@ def compare(runs: dict[str, Path], settings: config.Config, out: Path, count: in
     visualise.save_png(out, np.asarray(visualise.stack(rows)))
 
 
+def summary(scores: dict[str, float | None], count: int) -> str:
+    """Both runs' mIoU and their difference, for the terminal."""
+    found = [(METHODS[method], terminal.percent(score)) for method, score in scores.items()]
+    known = None not in scores.values()
+    found.append(("difference", f"{scores['csa'] - scores['oracle']:+.2f}" if known else terminal.percent(None)))
+    return "\n".join([f"mIoU on {count} unseen camera scenes, last snapshot", *(f"  {t:<48}{n:>6}" for t, n in found)])
+
+
+def run_all(options: argparse.Namespace, out: Path) -> int:
+    """Draws, trains, compares, exports and infers; returns the exit status."""
+    data, seed = out / "data", options.seed
+    words = {method: overrides(method, data, seed, options.set) for method in METHODS}
+    settings = {method: config.load(SETTINGS, given) for method, given in words.items()}  # complains before the work
+    draw(data, options.scenes, seed)
+    runs = {method: out / method for method in METHODS}
+    for method, run in runs.items():
+        print(f"\n{METHODS[method]}", flush=True)
+        command = [sys.executable, "-m", "ass_tf.train", "--config", SETTINGS, "--run", run, "--set", *words[method]]
+        status = process.run_to_end([str(part) for part in command])
+        if status:
+            return status
+    process.start_tensorflow()
+    compare(runs, settings["csa"], out / "comparison.png")
+    scores = {
+        method: (storage.read_json(run / "result.json")["last"] or {}).get("miou") for method, run in runs.items()
+    }
+    print(f"\n{summary(scores, counts(options.scenes)[1])}\nlook at {out / 'comparison.png'}", flush=True)
+    return deploy(runs["csa"], options.images, out, seed)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0, help="of the scenes, the labelled subset and the training")
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of data, runs and results")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="street images for the exported model, yours say")
+    add, whole = parser.add_argument, streets.whole_number
+    add("--seed", type=whole, default=0, help="of the scenes, the labelled subset and the training (default: 0)")
+    add("--out", type=Path, default=Path("runs/demo"), help="folder of data, runs and results (default: runs/demo)")
+    add("--images", type=Path, metavar="DIR", help="street images for the exported model, yours say")
+    add("--scenes", type=terminal.count, default=SCENES, metavar="N",
+        help=f"game scenes; with them come N/2 camera scenes to train and N/5 to validate on (default: {SCENES})",
+    )  # fmt: skip
+    add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of both runs")
     options = parser.parse_args(arguments)
-    start, out = time.perf_counter(), options.out / f"seed-{options.seed}"
+    start = time.perf_counter()
+    out = options.out / (f"seed-{options.seed}" + f"-scenes-{options.scenes}" * (options.scenes != SCENES))
     try:
+        storage.check_folder(out, "--out", config.ConfigError)
         if options.images and not options.images.exists():
             raise ValueError(f"{options.images}: --images must be a folder or a file. Received: none.")
-        draw(out / "data", options.seed)
-        runs = {method: out / method for method in METHODS}
-        for method, run in runs.items():
-            print(f"\n{METHODS[method]}", flush=True)
-            words = overrides(method, out / "data", options.seed)
-            command = [sys.executable, "-m", "ass_tf.train", "--config", SETTINGS, "--run", run, "--set", *words]
-            status = process.run_to_end([str(part) for part in command])
-            if status:
-                return status
-        process.start_tensorflow()
-        compare(runs, config.load(SETTINGS, overrides("csa", out / "data", options.seed)), out / "comparison.png")
-        results = {m: json.loads((run / "result.json").read_text())["last"]["miou"] for m, run in runs.items()}
-        print("\nmIoU on 60 unseen camera scenes, last snapshot")
-        for method, score in results.items():
-            print(f"  {METHODS[method]:<48}{score:6.2f}")
-        print(f"  {'difference':<48}{results['csa'] - results['oracle']:+6.2f}")
-        print(f"look at {out / 'comparison.png'}", flush=True)
-        status = deploy(runs["csa"], options.images, out, options.seed)
+        status = run_all(options, out)
     except (ValueError, OSError) as error:
-        return terminal.complain(error, 1)
+        return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
     print(f"({(time.perf_counter() - start) / 60:.1f} minutes)")
     return status
 

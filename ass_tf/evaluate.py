@@ -9,7 +9,6 @@ so its score there flatters. Counting is left to `scoring` and `metrics`, the pi
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +18,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 import ass_tf
-from ass_tf import config, datasets, files, labels, process, terminal, trained
+from ass_tf import config, datasets, labels, process, run_folder, storage, terminal, trained
 
 SNAPSHOTS = ("last", "best")
 SHEET_HEIGHT = 192  # pixels of one panel on the contact sheet
@@ -42,32 +42,28 @@ def settings_of(run: str | Path, data: Sequence[str] = ()) -> config.Config:
         ConfigError: the run has no readable settings, `data` is wrong, or there is no set to score on.
     """
     settings = trained.settings_of(run)
-    if not data:
-        if settings.validation is None:
-            raise config.ConfigError(f"{run} has no validation set: name one by --data KEY=VALUE ... or --data FILE.")
-        return settings
-    plain = settings.model_dump(mode="json")
-    section = plain["validation"] or {}
+    words: list[str] = []
+    section: dict[str, Any] = {}
     for word in data:
-        key, equals, text = word.partition("=")
-        if equals:
-            try:
-                section = {**section, key: json.loads(text)}
-            except ValueError:
-                section = {**section, key: text}
-            continue
-        try:
-            section = json.loads(Path(word).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise config.ConfigError(f"--data must be KEY=VALUE or a JSON file. {word}: {error.strerror}.") from None
-        except ValueError as error:
-            raise config.ConfigError(f"--data {word}: no valid JSON: {error}.") from None
-        if not isinstance(section, dict):
-            raise config.ConfigError(f"--data {word}: the file must hold a JSON object. Received: {section!r}.")
+        if "=" in word and not Path(word).is_file():
+            words.append(f"validation.{word}")
+        else:
+            words, section = [], {"validation": _section(word)}
     try:
-        return config.from_dict({**plain, "validation": section})
+        if data:
+            settings = config.load_record(Path(run) / "config.json", words, **section)
     except config.ConfigError as error:
         raise config.ConfigError(f"--data: {error}") from None
+    if settings.validation is None:
+        raise config.ConfigError(f"{run} has no validation set: name one by --data KEY=VALUE ... or --data FILE.")
+    return settings
+
+
+def _section(word: str) -> dict[str, Any]:
+    """A validation section from a JSON file."""
+    if not Path(word).exists():
+        raise config.ConfigError(f"--data must be KEY=VALUE or a JSON file. {word}: No such file or directory.")
+    return config.with_paths(Path(word), storage.read_json(word, config.ConfigError))
 
 
 def folder_of(run: str | Path, out: str | Path | None) -> Path:
@@ -85,87 +81,112 @@ def evaluate_run(
     strips: int = 8,
     out: str | Path | None = None,
     progress: Callable[[str], Any] | None = None,
+    told: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> dict[str, Any]:
     """Score a run's snapshots and write result.json and strips/.
 
+    G computes in float32, whatever precision it was trained in: so the scores are those of training's validations and
+    of the exported model.
+
     Args:
         run: folder of the run.
-        snapshot: last, best or both; default: both, or the last alone of a run that was never validated.
+        snapshot: last, best or both; default: both, or the last alone of a run that has no best one.
         data: see `settings_of`.
         flip: average with the mirrored images.
         scales: average over these multiples of the images' size.
         strips: number of images to draw.
         out: folder of result.json and strips/; default `run`/evaluation.
         progress: makes, from a snapshot's name, a context whose value takes (images done, images in all).
+        told: called with the scores, even if they cannot be written.
 
     Returns:
         result: what result.json holds: a dict per snapshot, `initial_weights`, `versions`, and what training noted.
 
     Raises:
         ValueError: settings, data or snapshots that cannot be used; the message is one line.
+        OSError: the results cannot be written.
     """
     run = Path(run)
     out = folder_of(run, out)
     settings = settings_of(run, data)
-    names = settings.class_names
-    domain = datasets.open_domain(names, **settings.validation.model_dump())
-
+    storage.check_folder(out, "--out")
+    domain = datasets.open_domain(settings.class_names, **settings.validation.model_dump())
+    wanted = _wanted(run, snapshot)
+    result = _facts(run)
     process.start_tensorflow()
-    import keras
+
+    generator, kept = trained.build(settings), {}
+    for which in wanted:
+        given = {"flip": flip, "scales": list(scales), "strips": strips}
+        _score(run, which, generator, settings, domain, result, kept, progress, **given)
+    result["initial_weights"] = settings.model.weights or "random"
+    result["versions"] = _versions()
+    try:
+        for which, pictures in kept.items():
+            result[which]["strips"] = _draw(out, which, pictures, settings.class_names)
+        storage.write_text(out / "result.json", storage.as_json(result))
+    finally:
+        if told:
+            told(result)
+    return result
+
+
+def _wanted(run: Path, snapshot: str | None) -> Sequence[str]:
+    """The snapshots to score; each of them is there."""
+    if snapshot is None:
+        state = run_folder.state_of(run)[1]
+        best = (state.get("best") or {}).get("step")
+        if best is not None and best not in run_folder.snapshots(run):
+            print(f"note: the best snapshot, of step {best}, is gone; only the last is scored.", file=sys.stderr)
+            best = None
+        snapshot = "last" if best is None else "both"
+    wanted = SNAPSHOTS if snapshot == "both" else (snapshot,)
+    for which in wanted:
+        run_folder.state_of(run, which)
+    return wanted
+
+
+def _score(run, which, generator, settings, domain, result, kept, progress, *, flip, scales, strips) -> None:
+    """Scores one snapshot into `result`, and the images to draw into `kept`."""
     import numpy as np
     import tensorflow as tf
 
     from ass_tf import checkpoint, metrics, scoring
 
-    generator = trained.build(settings)
-    forward = scoring.build_forward(generator)
+    names = settings.class_names
+    step = checkpoint.restore_generator(run, generator, which)
+    if which == "best" and "last" in result and result["last"]["step"] == step:
+        result[which] = result["last"]
+        return
+    given = {"flip": flip, "scales": scales, "keep": strips}
+    try:
+        with progress(which) if progress else nullcontext() as advance:
+            confusion, kept[which] = scoring.score(generator, domain, len(names), **given, progress=advance)
+    except tf.errors.OpError as error:  # memory, say
+        raise ValueError(f"{run}: {terminal.reason(error)}") from None
     members = {"data": [names[i] for i in np.unique(domain.table) if i < len(names)]}
-    result = _facts(run)
-    if snapshot is None:
-        snapshot = "both" if checkpoint.state_of(run)[1].get("best") else "last"
-    for which in SNAPSHOTS if snapshot == "both" else (snapshot,):
-        step = checkpoint.restore_generator(run, generator, which)
-        if which == "best" and "last" in result and result["last"]["step"] == step:
-            result[which] = result["last"]
-            continue
-        given = {"flip": flip, "scales": scales, "keep": strips, "forward": forward}
-        try:
-            with progress(which) if progress else nullcontext() as advance:
-                confusion, kept = scoring.score(generator, domain, len(names), **given, progress=advance)
-        except tf.errors.OpError as error:  # memory, say
-            raise ValueError(f"{run}: {terminal.reason(error)}") from None
-        result[which] = {
-            "step": int(step),
-            "images": len(domain.pairs),
-            **metrics.summary(confusion, names, members),
-            "settings": {
-                "flip": flip,
-                "scales": list(scales),
-                "data": settings.validation.model_dump(mode="json"),
-            },
-            "strips": _draw(out, which, kept, names),
-            "confusion": confusion.tolist(),
-        }
-    result["initial_weights"] = settings.model.weights or "random"
-    result["versions"] = {
-        "ass_tf": ass_tf.__version__,
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
+    result[which] = {
+        "step": int(step),
+        "images": len(domain.pairs),
+        **metrics.summary(confusion, names, members),
+        "settings": {"flip": flip, "scales": scales, "data": settings.validation.model_dump(mode="json")},
+        "strips": [],
+        "confusion": confusion.tolist(),
     }
-    files.write_text(out / "result.json", files.as_json(result))
-    return result
+
+
+def _versions() -> dict[str, str]:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    modules = {"ass_tf": ass_tf, "tensorflow": tf, "keras": keras, "numpy": np}
+    return {name: module.__version__ for name, module in modules.items()}
 
 
 def _facts(run: Path) -> dict[str, Any]:
     """What training noted in result.json beside the scores."""
-    file = run / "result.json"
-    if not file.exists():
-        return {}
-    try:
-        noted = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file}: no valid JSON: {error}.") from None
+    noted = storage.read_json(run / "result.json", missing={})
     return {key: value for key, value in noted.items() if key not in SNAPSHOTS}
 
 
@@ -177,15 +198,24 @@ def _draw(out: Path, which: str, kept: Sequence[tuple], names: Sequence[str]) ->
         return []
     palette = labels.colours(names)
     rows, files = [], []
-    for name, image, truth, prediction in kept:
+    for (name, image, truth, prediction), stem in zip(kept, _stems([name for name, *_ in kept])):
         panels = [image, visualise.colour(truth, palette), visualise.colour(prediction, palette)]
-        file = f"strips/{which}_{re.sub(r'[^A-Za-z0-9_.-]', '_', name)}.png"
+        file = f"strips/{which}_{stem}.png"
         visualise.save_png(out / file, visualise.strip(panels, [name, "truth", "prediction"]))
         rows.append(visualise.strip(panels, [name, "truth", "prediction"], SHEET_HEIGHT))
         files.append(file)
     rows.append(visualise.legend(names, palette, rows[0].shape[1]))
     visualise.save_png(out / f"strips/{which}.png", visualise.stack(rows))
     return [f"strips/{which}.png", *files]
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """A part of a file's name for each image's: its end, without folders, and told apart by a number if need be."""
+    stems: list[str] = []
+    for name in names:
+        stem = re.sub(r"[^\w.-]", "_", name).encode()[-150:].decode(errors="ignore")
+        stems.append(f"{len(stems)}_{stem}" if stem in stems else stem)
+    return stems
 
 
 def table_of(result: Mapping[str, Any]) -> Table:
@@ -195,16 +225,13 @@ def table_of(result: Mapping[str, Any]) -> Table:
         scores = {"last and best": result["last"]}
     first = next(iter(scores.values()))
 
-    def number(value: float | None) -> str:
-        return "-" if value is None else f"{value:.2f}"
-
     def row(title: str, *keys: str) -> None:
         values = []
         for value in scores.values():
             for key in keys:
                 value = value[key]
-            values.append(number(value))
-        table.add_row(title, *values)
+            values.append(terminal.percent(value))
+        table.add_row(Text(title), *values)
 
     table = Table(title=f"IoU in %, {first['images']} images", title_justify="left")
     table.add_column("class")
@@ -214,11 +241,15 @@ def table_of(result: Mapping[str, Any]) -> Table:
         row(name, "iou", name)
     table.add_section()
     total = len(first["iou"])
-    row(f"mean of {total} classes", "miou")
+    absent = [name for name in first["iou"] if all(value["iou"][name] is None for value in scores.values())]
+    without = f", without {terminal.some(absent)}" if absent else ""
+    row(f"mean of {total - len(absent)} of {total} classes{without}" if absent else f"mean of {total} classes", "miou")
     for key, subset in first["subsets"].items():
         if subset["classes"] < total:
             title = "the data's classes" if key == "data" else key
-            row(f"mean of {subset['classes']} classes ({title})", "subsets", key, "miou")
+            scored = max(value["subsets"][key]["scored"] for value in scores.values())
+            few = f"{scored} of " if scored < subset["classes"] else ""
+            row(f"mean of {few}{subset['classes']} classes ({title})", "subsets", key, "miou")
     row("pixel accuracy", "pixel_accuracy")
     return table
 
@@ -249,10 +280,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", metavar="DIR", help="folder of result.json and strips/ (default: DIR/evaluation)")
     options = parser.parse_args(arguments)
     try:
-        result = evaluate_run(progress=terminal.show_progress, **vars(options))
+        evaluate_run(
+            progress=terminal.show_progress, told=lambda result: Console().print(table_of(result)), **vars(options)
+        )
     except (ValueError, OSError) as error:
         return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
-    Console().print(table_of(result))
     print(f"Written: {folder_of(options.run, options.out) / 'result.json'}")
     return 0
 

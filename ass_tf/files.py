@@ -1,7 +1,8 @@
-"""A domain's files: opened as Pillow images, and all of them checked before a run begins; and text written whole.
+"""A domain's files: opened as Pillow images, and all of them checked before a run begins.
 
-Images come out as upright RGB and labels as raw ids, whatever the file's packing. Which files a data set has is left to
-`datasets`, resizing and batches to `pipeline`.
+Images come out as upright RGB and labels as raw ids, whatever the file's packing. Photographs are read as the inference
+command reads them, by `street_inference.images`. Which files a data set has is left to `datasets`, resizing and batches
+to `pipeline`.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
-import secrets
-import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from ass_tf import labels
+from ass_tf import labels, storage
+from street_inference import images
 
+REMEMBERED = 90  # days that a checked file is remembered after it was last asked for
 SKEW = 0.05  # by how much a label's proportions may differ; some of GTA5's frames miss a few rows
 
 
@@ -45,6 +46,9 @@ class Domain:
     table: np.ndarray  # uint8 (65536,), raw id -> train id
     size: tuple[int, int]  # (height, width) that the network sees
     dataset: str
+    raw_names: tuple[str, ...] = ()  # of the classes that its labels have
+    label_folder: Path | None = None  # where labels were looked for,
+    label_tail: str = ""  # and how their names end
 
 
 @contextlib.contextmanager
@@ -65,14 +69,15 @@ def open_image(path: Path) -> Image.Image:
     """A decoded RGB image, upright if its EXIF data say how it was held.
 
     Raises:
-        DataError: the file is no image, is truncated, or holds more than 8 bits of grey.
+        DataError: the file is no image, is truncated, or cannot be held.
     """
-    with _decoding(path), Image.open(path) as image:
-        if image.mode[0] in "IF":
-            raise DataError(f"{path}: an image must hold 8 bits a channel. Received: mode {image.mode}.")
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return image if image.mode == "RGB" else image.convert("RGB")
+    try:
+        return images.decode(path)
+    except images.Unreadable as error:
+        what = "" if not os.path.exists(path) else "cannot be decoded: "
+        raise DataError(f"{path}: {what}{error}") from None
+    except MemoryError:
+        raise DataError(f"{path}: does not fit into memory.") from None
 
 
 def open_label(path: Path, dataset: str) -> Image.Image:
@@ -118,9 +123,10 @@ def read_label(path: Path, dataset: str) -> np.ndarray:
     return np.asarray(open_label(path, dataset))
 
 
-def _inspect(pair: Pair, domain: Domain) -> tuple[int, int]:
-    """(height, width) of a pair; DataError if it cannot be used."""
+def _inspect(pair: Pair, domain: Domain) -> tuple[tuple[int, int], bool]:
+    """(height, width) of a pair, and whether some pixel has a class; DataError if it cannot be used."""
     width, height = open_image(pair.image).size
+    has_class = False
     if pair.label is not None:
         label = open_label(pair.label, domain.dataset)
         if abs(label.width * height - width * label.height) > SKEW * width * label.height:
@@ -130,28 +136,71 @@ def _inspect(pair: Pair, domain: Domain) -> tuple[int, int]:
         outside = raw_ids[domain.table[raw_ids] == labels.OUTSIDE]
         if outside.size:
             raise DataError(f"{pair.label}: an id must be in the class map. Received: {outside.tolist()}.")
-    return height, width
+        has_class = bool((domain.table[raw_ids] < labels.OUTSIDE).any())
+    return (height, width), has_class
 
 
-def _cache_file() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ass_tf" / "checked.json"
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """What is remembered of a sound pair of files."""
+
+    stamp: tuple[int, ...]  # size and time of change of each file
+    size: tuple[int, int]  # (height, width) of the image
+    has_class: bool  # some pixel of the label has a class
+    day: int  # of the last use
 
 
-def _remembered() -> dict[str, Any]:
+class Cache:
+    """Pairs that were found sound, in a file that may be lost at any time."""
+
+    def __init__(self) -> None:
+        self.today = int(time.time() // 86400)
+        self.changed = False
+        with contextlib.suppress(RuntimeError):  # no home folder
+            self.file = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ass_tf" / "checked.json"
+        known = {}
+        with contextlib.suppress(ValueError, AttributeError):
+            known = storage.read_json(self.file)
+        self.known = {key: entry for key, value in known.items() if (entry := _as_checked(value))}
+
+    def get(self, key: str, stamp: tuple[int, ...]) -> Checked | None:
+        entry = self.known.get(key)
+        return entry if entry and entry.stamp == stamp else None
+
+    def add(self, key: str, entry: Checked) -> None:
+        if self.known.get(key) != entry:
+            self.known[key], self.changed = entry, True
+
+    def save(self) -> None:
+        """Writes what is worth it: entries that were used in the last days."""
+        if self.changed:
+            kept = {k: dataclasses.asdict(e) for k, e in self.known.items() if self.today - e.day <= REMEMBERED}
+            with contextlib.suppress(OSError, AttributeError):
+                storage.write_text(self.file, json.dumps(kept))
+
+
+def _as_checked(value: Any) -> Checked | None:
+    """An entry of the cache's file; None of one that another version wrote."""
     try:
-        known = json.loads(_cache_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError, RuntimeError):
-        return {}
-    return known if isinstance(known, dict) else {}
+        entry = Checked(tuple(value["stamp"]), tuple(value["size"]), value["has_class"], value["day"])
+    except (TypeError, LookupError):
+        return None
+    return entry if type(entry.day) is int and len(entry.size) == 2 else None
 
 
-def _remember(known: dict[str, Any]) -> None:
-    with contextlib.suppress(OSError, RuntimeError):
-        file = _cache_file()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as new:
-            json.dump(known, new)
-        os.replace(new.name, file)
+def _look(pair: Pair, domain: Domain, key: str, cache: Cache) -> Checked | str:
+    """What is known of a pair, or its flaw."""
+    try:
+        stats = [file.stat() for file in (pair.image, pair.label) if file]
+        stamp = tuple(number for stat in stats for number in (stat.st_size, stat.st_mtime_ns))
+        known = cache.get(key, stamp)
+        if known is not None:
+            return dataclasses.replace(known, day=cache.today)
+        return Checked(stamp, *_inspect(pair, domain), cache.today)
+    except DataError as error:
+        return str(error)
+    except OSError as error:
+        return storage.reason(error)
 
 
 def check(
@@ -167,71 +216,40 @@ def check(
         sizes: role -> Counter of (height, width).
 
     Raises:
-        DataError: a line for each of the first ten files that cannot be used, and the number of the others.
+        DataError: a line for each of the first ten files that cannot be used, and the number of the others; or labels
+            in which no pixel has a class.
     """
-    work: dict[tuple[str, ...], tuple[Pair, Domain]] = {}
+    work: dict[str, tuple[Pair, Domain]] = {}
+    keys: dict[tuple[str, Path, Path | None], str] = {}
     labelled = {pair.image for domain in domains.values() for pair in domain.pairs if pair.label}
-    for domain in domains.values():
+    for role, domain in domains.items():
         digest = hashlib.sha256(domain.table.tobytes()).hexdigest()[:16]
         for pair in domain.pairs:
             if pair.label or pair.image not in labelled:
-                key = (str(pair.image.absolute()), str(pair.label and pair.label.absolute()), domain.dataset, digest)
+                paths = (str(pair.image.absolute()), str(pair.label and pair.label.absolute()))
+                key = keys[role, pair.image, pair.label] = "|".join((*paths, domain.dataset, digest))
                 work[key] = (pair, domain)
-
-    def look(item: tuple[tuple[str, ...], tuple[Pair, Domain]]) -> tuple[str, list[Any], str | None]:
-        key, (pair, domain) = "|".join(item[0]), item[1]
-        try:
-            files = [file.stat() for file in (pair.image, pair.label) if file]
-            stamp = [number for stat in files for number in (stat.st_size, stat.st_mtime_ns)]
-            if isinstance(known.get(key), list) and len(known[key]) == 3 and known[key][0] == stamp:
-                return key, known[key], None
-            return key, [stamp, *_inspect(pair, domain)], None
-        except DataError as error:
-            return key, [], str(error)
-        except OSError as error:
-            return key, [], f"{error.filename}: {error.strerror}."
-
-    known, good, flaws, size_of = _remembered(), {}, [], {}
+    found, flaws, cache = {}, [], Cache()
     try:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            for done, (item, (key, entry, flaw)) in enumerate(zip(work.items(), pool.map(look, work.items())), 1):
-                if flaw is None:
-                    good[key] = entry
-                    size_of[item[1][0].image] = tuple(entry[1:])
+            looks = pool.map(lambda item: _look(*item[1], item[0], cache), work.items())
+            for done, (key, look) in enumerate(zip(work, looks), 1):
+                if isinstance(look, str):
+                    flaws.append(look)
                 else:
-                    flaws.append(flaw)
+                    found[key] = look
                 if progress is not None:
                     progress(done, len(work))
     finally:
-        if any(known.get(key) != entry for key, entry in good.items()):
-            _remember({**known, **good})
+        for key, entry in found.items():
+            cache.add(key, entry)
+        cache.save()
     if flaws:
         more = [f"and {len(flaws) - 10} more files."] if len(flaws) > 10 else []
         raise DataError("\n".join(flaws[:10] + more))
+    for role in domains:
+        with_labels = [found[key].has_class for (of, _, label), key in keys.items() if of == role and label]
+        if with_labels and not any(with_labels):
+            raise DataError(f"{role}: every pixel of every label is ignored; some id must stand for one of classes.")
+    size_of = {work[key][0].image: entry.size for key, entry in found.items()}
     return {role: collections.Counter(size_of[p.image] for p in domain.pairs) for role, domain in domains.items()}
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")  # other machines may write the same file
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def as_json(content: Any) -> str:
-    """A text for `write_text`: indented, but with a row of numbers on one line.
-
-    Raises:
-        ValueError: a number is not finite.
-    """
-    text = json.dumps(content, indent=2, allow_nan=False)
-    return re.sub(r"\[\n[\d\s,.]+\]", lambda row: " ".join(row[0].split()), text) + "\n"

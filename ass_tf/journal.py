@@ -10,7 +10,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from ass_tf import diagnosis, process
+from ass_tf import diagnosis, process, storage, terminal
 
 NORM = "gradient_norm_"
 
@@ -19,6 +19,32 @@ def _clock(seconds):
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def cut_board(run, step, unvalidated=False):
+    """Drops what TensorBoard was told of steps that a resumed run takes again, and what a kill cut short.
+
+    Args:
+        run: Path of the run folder.
+        step: int, that of the snapshot from which the run goes on.
+        unvalidated: bool. The step's validation is still to be done.
+    """
+    for file in sorted((run / "tensorboard").glob("*.tfevents.*")):
+        kept, complete = [], True
+        try:
+            for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+                event = tf.compat.v1.Event.FromString(record)
+                again = unvalidated and any(value.tag.startswith("validation") for value in event.summary.value)
+                if event.step < step or (event.step == step and not again):
+                    kept.append(record)
+                else:
+                    complete = False
+        except tf.errors.DataLossError:  # the end is cut short
+            complete = False
+        if not complete:
+            with storage.replacing(file) as unfinished, tf.io.TFRecordWriter(str(unfinished)) as writer:
+                for record in kept:
+                    writer.write(record)
 
 
 class Journal:
@@ -67,7 +93,7 @@ class Journal:
     def say(self, text):
         """A line for the person who watches."""
         if self.bar:
-            self.bar.console.print(text, highlight=False)
+            self.bar.console.print(text, highlight=False, markup=False, emoji=False)
         else:
             print(text, flush=True)
 
@@ -151,7 +177,8 @@ class Journal:
                     tf.summary.scalar(f"validation/{name}", scores[name])
             tf.summary.image("validation", picture[None])
         self.board.flush()
-        self.say(f"step {step}: mIoU {scores['miou'] or 0:.2f}, pixel accuracy {scores['pixel_accuracy'] or 0:.2f}")
+        accuracy = terminal.percent(scores["pixel_accuracy"])
+        self.say(f"step {step}: mIoU {terminal.mean_of(scores)}, pixel accuracy {accuracy}")
 
 
 def _short(name):

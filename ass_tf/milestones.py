@@ -3,14 +3,14 @@
 When that is done is left to `train`.
 """
 
-import itertools
-import os
+import dataclasses
+import zipfile
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ass_tf import deeplab, labels, losses, metrics, pipeline, scoring, visualise
+from ass_tf import datasets, deeplab, labels, losses, metrics, pipeline, scoring, storage, visualise
 
 KEPT = 4  # validation images whose predictions are kept
 LONGEST = 640  # pixels of a kept picture's longer side
@@ -64,26 +64,37 @@ def _shrink(picture, smooth):
 
 
 def note_features(file, forward, domains, num_classes, count):
-    """Writes the class means of each domain's features, over its first images (eq. 4, then the mean over images).
+    """Writes the class means of each domain's features, over images spread over it (eq. 4, then the mean over images).
+
+    A run that began with the first images of each domain, as version 0.1.0 did, ends with them, too.
 
     Args:
-        file: Path of an .npz: an array float32 (c, d) for each domain, NaN rows for classes that it lacks there.
+        file: Path of an .npz: an array float32 (c, d) for each domain, NaN rows for classes that it lacks there, and
+            `spread`, which tells how the images were chosen. A before.npz beside it is taken into account.
         forward: function from `scoring.build_forward`.
         domains: dict of name -> files.Domain with labels.
         num_classes: int, c.
         count: int. Images of each domain.
     """
-    means = {name: _means_of(forward, domain, num_classes, count) for name, domain in domains.items()}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.part")
-    with open(unfinished, "wb") as stream:
-        np.savez_compressed(stream, **means)
-    os.replace(unfinished, file)
+    choose = datasets.spread if _spreads(file.with_name("before.npz")) else lambda pairs, count: pairs[:count]
+    chosen = {name: dataclasses.replace(d, pairs=tuple(choose(d.pairs, count))) for name, d in domains.items()}
+    means = {name: _means_of(forward, domain, num_classes) for name, domain in chosen.items()}
+    with storage.replacing(file) as unfinished, open(unfinished, "wb") as stream:
+        np.savez_compressed(stream, **means, spread=choose is datasets.spread)
 
 
-def _means_of(forward, domain, num_classes, count):
+def _spreads(before):
+    """Whether images are to be spread over their domain: unless a run's first means are of its first images."""
+    try:
+        with np.load(before) as found:
+            return "spread" in found and bool(found["spread"])
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return True
+
+
+def _means_of(forward, domain, num_classes):
     total, images = 0.0, np.zeros((num_classes, 1), np.float32)
-    for _, image, truth in itertools.islice(pipeline.evaluation_pairs(domain), count):
+    for _, image, truth in pipeline.evaluation_pairs(domain):
         truth = np.asarray(Image.fromarray(truth).resize(image.shape[1::-1], Image.Resampling.NEAREST), np.int32)
         features, _ = forward(tf.constant(image[None]))
         cells = deeplab.downsample_labels(tf.constant(truth[None]), tf.shape(features)[1:3])

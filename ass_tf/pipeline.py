@@ -246,11 +246,12 @@ def training_dataset(domains, batch, augmentation, seed, start_step=0):
     return tf.data.Dataset.zip(parts).prefetch(2).with_options(options)
 
 
-def evaluation_pairs(domain):
+def evaluation_pairs(domain, skip=None):
     """The pairs of a domain in order, read ahead in threads.
 
     Args:
         domain: files.Domain.
+        skip: function of the pair and the error, called in place of raising it.
 
     Yields:
         name: str.
@@ -271,7 +272,12 @@ def evaluation_pairs(domain):
     workers = min(os.cpu_count() or 1, 8)
     pairs = iter(domain.pairs)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        waiting = [pool.submit(read, pair) for pair in itertools.islice(pairs, 2 * workers)]
+        waiting = [(pair, pool.submit(read, pair)) for pair in itertools.islice(pairs, 2 * workers)]
         while waiting:
-            yield waiting.pop(0).result()
-            waiting.extend(pool.submit(read, pair) for pair in itertools.islice(pairs, 1))
+            pair, result = waiting.pop(0)
+            waiting.extend((pair, pool.submit(read, pair)) for pair in itertools.islice(pairs, 1))
+            error = result.exception()
+            if skip is not None and isinstance(error, files.DataError):
+                skip(pair, error)
+            else:
+                yield result.result()

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from ass_tf import config, schema, terminal
+from ass_tf import config, schema, storage, terminal
 
-NAMES = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+]+$")]
+NAMES = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+]+$", max_length=80)]
 
 
 class Method(schema.Section):
@@ -67,33 +67,51 @@ def cells_of(file: Path, overrides: Sequence[str] = ()) -> list[Cell]:
     """
     cells: dict[str, Cell] = {}
     for plan in _plans(file):
-        for cell in _product(plan, file.parent, overrides):
+        for cell in _product(plan, file, overrides):
             if cells.setdefault(cell.name, cell) != cell:
                 raise config.ConfigError(f"{file}: {cell.name} must be one run. Received: two with other settings.")
     return sorted(cells.values(), key=lambda cell: cell.seed)
 
 
 def _plans(file: Path) -> list[Plan]:
+    content = storage.read_json(file, config.ConfigError, kind=None)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
         return [Plan.model_validate_json(json.dumps(p)) for p in (content if isinstance(content, list) else [content])]
-    except OSError as error:
-        raise config.ConfigError(f"{file}: {error.strerror}.") from None
     except ValidationError as error:
         raise config.ConfigError(f"{file}: {terminal.explain(error.errors(), list(Plan.model_fields))}") from None
-    except ValueError as error:
-        raise config.ConfigError(f"{file}: no valid JSON: {error}.") from None
 
 
-def _product(plan: Plan, folder: Path, overrides: Sequence[str]) -> Iterator[Cell]:
+def listed(file: Path) -> list[dict[str, Any]]:
+    """The runs that a sweep.json lists; none where there is no such file.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    cells = storage.read_json(file, config.ConfigError, kind=list, missing=[])
+    kinds = {"name": str, "method": str, "variant": str | None, "labelled": int | str, "seed": int}
+    for cell in cells:
+        if not isinstance(cell, dict) or not all(isinstance(cell.get(key), kind) for key, kind in kinds.items()):
+            rule = f"each entry must have {', '.join(kinds)}"
+            raise config.ConfigError(f"{file}: {rule}. Received: {storage.shown(json.dumps(cell))}.")
+        storage.check_name(cell["name"], f"{file}: name", config.ConfigError)
+    return cells
+
+
+def _resolved(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Dotted settings with the paths that belong to them relative to the working directory."""
+    own = {key: value for key, value in settings.items() if key.rpartition(".")[2] in config.BESIDE}
+    return settings | {key: config.beside(file, value) for key, value in own.items() if isinstance(value, str)}
+
+
+def _product(plan: Plan, plan_file: Path, overrides: Sequence[str]) -> Iterator[Cell]:
     variants = list(plan.variants.items()) or [(None, {})]
     methods = {name: Method(file=m) if isinstance(m, str) else m for name, m in plan.methods.items()}
     for seed, labelled, (variant, changes), (name, method) in itertools.product(
         plan.seeds, plan.labelled, variants, methods.items()
     ):
-        file = folder / method.file
+        file = plan_file.parent / method.file
         place = {"seed": seed, "target.labelled_seed": seed, "target.labelled": labelled}
-        settings = {**place, **plan.set, **method.set, **changes}
+        settings = _resolved(plan_file, {**place, **plan.set, **method.set, **changes})
         words = (*(f"{key}={json.dumps(value)}" for key, value in settings.items()), *overrides)
         if labelled == 0 and config.load(file, [*words, "target.labelled=1"]).method in ("oracle", "fcsa", "csa"):
             continue

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 import ass_tf
-from ass_tf import alignment, charts, config, files, labels, paper, results, tables, terminal
+from ass_tf import alignment, charts, config, labels, paper, results, storage, tables, terminal
 from ass_tf.results import Run
 from ass_tf.tables import Table
 
@@ -194,7 +194,7 @@ def group(runs: Sequence[Run], gallery: Gallery | None) -> dict[str, Any]:
     drawn = {label: planes_chart(mine, names) for label, mine in by_method(runs).items()}
     return {
         "heading": heading,
-        "bars": charts.bars_of_classes(f"IoU per class, {heading}", scored, names) if scored else None,
+        "bars": charts.bars_of_classes(f"IoU per class, {heading}", scored, names) if scored and names else None,
         "losses": losses_chart(f"losses, {heading}", runs),
         "shares": shares_chart(f"shares of G's gradient, {heading}", runs),
         "names": names,
@@ -270,12 +270,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     out = options.out or options.folder / "report"
     try:
+        storage.check_folder(out, "--out", config.ConfigError)
         runs = results.read(options.folder)
         text = page(options.title or options.folder.resolve().name, runs, not options.without_pictures)
         printed = "\n".join(f"{heading_of(table)}\n\n{tables.as_markdown(table)}" for table in tables.tables(runs))
-        files.write_text(out / "table.md", printed)
-        files.write_text(out / "table.csv", tables.as_csv(runs))
-        files.write_text(out / "index.html", text)
+        storage.write_text(out / "table.md", printed)
+        storage.write_text(out / "table.csv", tables.as_csv(runs))
+        storage.write_text(out / "index.html", text)
     except config.ConfigError as error:
         return terminal.complain(error, 2)
     except (ValueError, OSError) as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ass_tf import alignment, config, labels, paper, schema
+from ass_tf import alignment, config, labels, paper, plans, run_folder, schema, storage
 
 SHOWN = {"oracle": "oracle", "joint": "joint", "ga": "GA", "fcsa": "GA+FCSA", "csa": "GA+CSA"}
 # What differs between runs of one row of a table.
@@ -109,7 +109,7 @@ def read(folder: Path) -> list[Run]:
     folder = Path(folder)
     if (folder / "config.json").exists():
         return [_read_run(folder, None)]
-    cells = {cell["name"]: cell for cell in _json(folder / "sweep.json", [])}
+    cells = {cell["name"]: cell for cell in plans.listed(folder / "sweep.json")}
     names = list(cells) or sorted(path.parent.name for path in folder.glob("*/config.json"))
     if not names:
         raise config.ConfigError(f"{folder}: must be a run's folder, or one of runs. Received: no config.json in it.")
@@ -143,12 +143,12 @@ def _told_apart(runs: Sequence[Run]) -> list[Run]:
 
 
 def _read_run(folder: Path, cell: dict[str, Any] | None) -> Run:
-    settings = config.load(folder / "config.json") if (folder / "config.json").exists() else None
-    result = _json(folder / "result.json", {})
+    settings = config.load_record(folder / "config.json") if (folder / "config.json").exists() else None
+    result = _result(folder / "result.json", settings)
     if cell is None:
         labelled = result.get("labelled_images", 0) if settings.target.labelled_list else settings.target.labelled
         cell = {"method": settings.method, "variant": None, "labelled": labelled, "seed": settings.seed}
-    status = _json(folder.parent / f"status/{folder.name}.json", {})
+    status = storage.read_json(folder.parent / f"status/{folder.name}.json", config.ConfigError, missing={})
     return Run(
         folder,
         folder.resolve().name,
@@ -158,28 +158,58 @@ def _read_run(folder: Path, cell: dict[str, Any] | None) -> Run:
         cell["seed"],
         settings,
         result,
-        _records(folder / "log.jsonl"),
-        _json(folder / "run.json", {}),
+        _records(folder),
+        storage.read_json(folder / "run.json", config.ConfigError, missing={}),
         status.get("minutes"),
         None if result else status.get("failed"),
     )
 
 
-def _json(file: Path, default: Any) -> Any:
+def _result(file: Path, settings: config.Config | None) -> dict[str, Any]:
+    """result.json with what tables and charts rely on; empty where there is none."""
+    result = storage.read_json(file, config.ConfigError, missing={})
+    for which in ("last", "best"):
+        scores = result.get(which)
+        if scores is not None and not _is_sound(scores, settings):
+            raise config.ConfigError(f"{file}: {which} must hold the scores of a snapshot. Received: something else.")
+    return result
+
+
+def _is_sound(scores: Any, settings: config.Config | None) -> bool:
+    numbers = float | int | None
+    if not isinstance(scores, dict) or not isinstance(scores.get("miou"), numbers):
+        return False
+    iou, subsets, confusion = scores.get("iou", {}), scores.get("subsets", {}), scores.get("confusion")
+    count = len(settings.class_names) if settings else 0
+    return (
+        isinstance(iou, dict)
+        and all(isinstance(value, numbers) for value in iou.values())
+        and isinstance(subsets, dict)
+        and all(isinstance(s, dict) and isinstance(s.get("miou"), numbers) for s in subsets.values())
+        and (confusion is None or _is_square(confusion, count))
+    )
+
+
+def _is_square(rows: Any, count: int) -> bool:
+    return (
+        isinstance(rows, list)
+        and len(rows) == count
+        and all(isinstance(row, list) and len(row) == count and all(type(n) is int for n in row) for row in rows)
+    )
+
+
+def _records(folder: Path) -> list[dict[str, Any]]:
+    """Records of log.jsonl whose values are what their names say; a line cut short by a kill is left out."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return default
-    except ValueError as error:
-        raise config.ConfigError(f"{file}: no valid JSON: {error}.") from None
+        records = run_folder.records(folder)
+    except run_folder.RunFolderError as error:
+        raise config.ConfigError(str(error)) from None
+    return [record for record in records if _has_numbers(record)]
 
 
-def _records(file: Path) -> list[dict[str, Any]]:
-    """Lines of log.jsonl; one that a kill cut short is left out."""
-    found = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
+def _has_numbers(record: dict[str, Any]) -> bool:
+    kinds = {"validation": dict, "gradient_shares": dict, "gradient_norms": dict, "warning": str}
+    shares = record.get("gradient_shares", {})
+    return all(isinstance(value, kinds.get(key, float | int | None)) for key, value in record.items()) and all(
+        isinstance(share, float | int) for share in shares.values()
+    )

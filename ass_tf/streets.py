@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ass_tf import labels, terminal
+from ass_tf import labels, storage, terminal
 from ass_tf.street_scene import LOOKS, draw_scene
 
 __all__ = ["LOOKS", "draw_scene", "write_cityscapes", "write_gta5"]
@@ -28,10 +28,8 @@ CITIES = {"train": "drawnville", "val": "penciltown", "test": "inkstadt"}
 
 def _write(path: Path, image: Image.Image) -> None:
     """Writes a PNG so that a killed process leaves no half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    image.save(part, "PNG")
-    os.replace(part, path)
+    with storage.replacing(path) as unfinished:
+        image.save(unfinished, "PNG")
 
 
 def _claim(root: Path, **made: object) -> None:
@@ -42,8 +40,7 @@ def _claim(root: Path, **made: object) -> None:
     if root.exists() and any(root.iterdir()):
         there = record.read_text(encoding="utf-8").strip() if record.exists() else "files that were not drawn"
         raise ValueError(f"{root}: the folder must be new or hold scenes of {text.strip()}. Received: {there}.")
-    root.mkdir(parents=True, exist_ok=True)
-    record.write_text(text, encoding="utf-8")
+    storage.write_text(record, text)
 
 
 def _draw_files(job: tuple[str, int, tuple[int, int], Path, Path]) -> None:
@@ -125,13 +122,14 @@ def write_cityscapes(root: Path, counts: dict[str, int], seed: int, size: tuple[
 
 def _size(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() for part in parts) or min(map(int, parts)) < 32:
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts) or min(map(int, parts)) < 32:
         raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH, each at least 32. Received: {text}.")
     return int(parts[0]), int(parts[1])
 
 
-def _count(text: str) -> int:
-    if not text.isdigit():
+def whole_number(text: str) -> int:
+    """An option's number, 0 or more."""
+    if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number from 0. Received: {text}.")
     return int(text)
 
@@ -147,18 +145,15 @@ def main(arguments: list[str] | None = None) -> int:
         "seed": (0, "of the scenes"),
     }
     for name, (default, text) in told.items():
-        parser.add_argument(f"--{name}", type=_count, default=default, help=f"{text} (default: {default})")
+        parser.add_argument(f"--{name}", type=whole_number, default=default, help=f"{text} (default: {default})")
     parser.add_argument("--size", type=_size, default=(256, 512), metavar="HxW", help="pixels (default: 256x512)")
-    parser.error = lambda message: (print(message, file=sys.stderr), sys.exit(2))
     given = parser.parse_args(arguments)
     try:
+        storage.check_folder(given.out, "OUT")
         write_gta5(given.out / "gta5", given.source, given.seed, given.size)
         write_cityscapes(given.out / "cityscapes", {"train": given.target, "val": given.val}, given.seed, given.size)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return terminal.complain(error, 1)
-    except OSError as error:
-        print(f"OUT must be a folder that can be written. Received: {given.out} ({error.strerror}).", file=sys.stderr)
-        return 1
     h, w = given.size
     print(f"{given.out}: {given.source} game and {given.target} + {given.val} camera scenes of {h}x{w}")
     return 0

@@ -9,136 +9,19 @@ share the folder, takes up what is left. Each run is `python -m ass_tf.train` in
 from __future__ import annotations
 
 import argparse
-import fcntl
 import itertools
-import json
 import multiprocessing
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ass_tf import config, files, plans, process, terminal
+from ass_tf import config, locks, plans, process, storage, terminal
+from ass_tf.cells import Folder
 from ass_tf.plans import Cell
-
-TRAIN = [sys.executable, "-m", "ass_tf.train"]
-
-
-class Folder:
-    """Where a sweep's runs lie: a run folder for each cell, and beside them who works, what failed, what was printed.
-
-    Args:
-        path: the folder; what several processes share.
-        command: the words that train a run.
-    """
-
-    def __init__(self, path: Path, command: Sequence[str] | None = None) -> None:
-        self.path, self.status, self.command = path, path / "status", list(command or TRAIN)
-
-    def run(self, cell: Cell) -> Path:
-        return self.path / cell.name
-
-    def write_list(self, cells: Sequence[Cell]) -> None:
-        """sweep.json: what runs there are, for `results`; those of earlier calls stay."""
-        file = self.path / "sweep.json"
-        self.status.mkdir(parents=True, exist_ok=True)
-        with open(self.status / "sweep.lock", "a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-            found = {cell["name"]: cell for cell in known}
-            for cell in cells:
-                found[cell.name] = {"name": cell.name} | {
-                    key: getattr(cell, key) for key in ("method", "variant", "labelled", "seed")
-                }
-            files.write_text(file, json.dumps(list(found.values()), indent=1) + "\n")
-
-    def result(self, cell: Cell) -> dict[str, Any] | None:
-        """What a finished run arrived at; None of one that is not finished.
-
-        Raises:
-            ConfigError: the folder holds a run of other settings.
-        """
-        try:
-            result = json.loads((self.run(cell) / "result.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        if config.load(self.run(cell) / "config.json") != cell.settings:
-            raise config.ConfigError(f"{self.run(cell)}: holds a run of other settings; name another folder by --out.")
-        return result
-
-    def is_done(self, cell: Cell) -> bool:
-        return self.result(cell) is not None
-
-    def score(self, cell: Cell) -> float | None:
-        """mIoU of a finished run's last snapshot; None where there is none."""
-        return ((self.result(cell) or {}).get("last") or {}).get("miou")
-
-    def outcome(self, cell: Cell) -> str | None:
-        """What became of a cell, in words; None where it is still to be run."""
-        if self.is_done(cell):
-            score = self.score(cell)
-            return "done, without a validation" if score is None else f"mIoU {score:.2f}"
-        reason = self.facts(cell).get("failed")
-        return f"failed: {reason}" if reason else None
-
-    @contextmanager
-    def claimed(self, cell: Cell) -> Iterator[Any]:
-        """The open lock of a cell, or None where another process has it. A run that outlives its sweep keeps it."""
-        self.status.mkdir(parents=True, exist_ok=True)
-        with open(self.status / f"{cell.name}.lock", "a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield None
-            else:
-                yield lock
-
-    def note(self, cell: Cell, **facts: Any) -> None:
-        files.write_text(self.status / f"{cell.name}.json", json.dumps({**facts, "at": time.time()}) + "\n")
-
-    def facts(self, cell: Cell) -> dict[str, Any]:
-        """What was noted of a cell last: minutes, and the reason where it failed."""
-        try:
-            return json.loads((self.status / f"{cell.name}.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}
-
-    def train(self, cell: Cell, lock: Any) -> None:
-        """Runs a cell, or goes on with it, and notes what became of it.
-
-        Raises:
-            SystemExit: this process was asked to stop, and the run has saved.
-        """
-        start, log = time.monotonic(), self.status / f"{cell.name}.log"
-        facts: dict[str, Any] = {}
-        before = self.facts(cell).get("minutes", 0.0) if self.run(cell).exists() else 0.0
-        command = [*self.command, "--config", str(cell.file), "--run", str(self.run(cell)), "--set", *cell.overrides]
-        try:
-            with open(log, "w", encoding="utf-8") as stream:
-                status = process.run_to_end(
-                    command,
-                    stdout=stream,
-                    stderr=stream,
-                    pass_fds=[lock.fileno()],
-                    preexec_fn=process.end_with_parent,
-                )
-            if not self.is_done(cell):
-                facts["failed"] = _reason(status, log.read_text(encoding="utf-8", errors="replace"))
-        finally:
-            self.note(cell, minutes=before + (time.monotonic() - start) / 60, **facts)
-
-
-def _reason(status: int, printed: str) -> str:
-    """Why a run has failed: its first line of an error, else its last line."""
-    if status < 0 or status >= 128:
-        return f"ended by signal {status - 128 if status > 0 else -status}"
-    lines = [line for line in printed.splitlines() if line.strip()] or ["it printed nothing"]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or lines[-1:])[0]
 
 
 def work(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], processes: int = 1) -> int:
@@ -263,13 +146,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(options: argparse.Namespace) -> int:
     cells = plans.cells_of(options.config, options.set)
-    folder = Folder(options.out or Path("runs") / options.config.stem)
+    folder = Folder(Path("runs") / options.config.stem if options.out is None else options.out)
+    storage.check_folder(folder.path, "--out", config.ConfigError)
     status = 0
     if options.list:
         for cell in cells:
             print(f"{cell.name:40} {folder.outcome(cell) or 'not done'}")
     else:
         folder.write_list(cells)
+        if doubt := locks.weakness(folder.path):
+            print(f"note: {doubt}.", flush=True)
         print(_left(folder, cells, options.processes), flush=True)
         given = folder, cells, {cell.name: folder.facts(cell) for cell in cells}
         status = work(*given) if options.processes == 1 else divide(*given, options.processes)

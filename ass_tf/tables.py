@@ -8,11 +8,16 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ass_tf import storage
 from ass_tf.results import SHOWN, Run
+
+# What Markdown takes for markup, here and there; an underscore within a word is none.
+MARKUP = re.compile(r"[\\`*<>\[\]|~&$]|(?<!\w)_|_(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,13 @@ def as_markdown(table: Table) -> str:
         if rows:
             lines += ["", "| labelled images | " + " | ".join(map(str, table.columns)) + " |"]
             lines += ["|---|" + "---|" * len(table.columns)]
-            lines += [f"| {label} | " + " | ".join(cells) + " |" for label, cells in rows.items()]
+            lines += [f"| {_plain(label)} | " + " | ".join(cells) + " |" for label, cells in rows.items()]
     return "\n".join(lines[1:]) + "\n"
+
+
+def _plain(label: str) -> str:
+    """Text that Markdown shows as it is."""
+    return MARKUP.sub(r"\\\g<0>", storage.shown(label, len(label)))
 
 
 def as_csv(runs: Sequence[Run]) -> str:
@@ -139,15 +149,19 @@ def as_csv(runs: Sequence[Run]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     head = ["run", "method", "variant", "labelled", "seed", "miou_last", "step_last", "miou_best", "step_best"]
     head += ["pixel_accuracy_last", *(f"miou_last_{name}" for name in subsets), *(f"iou_last_{name}" for name in names)]
-    writer.writerow([*head, "minutes", "failed"])
+    writer.writerow(_on_one_line([*head, "minutes", "failed"]))
     for run in runs:
         best = run.result.get("best") or {}
         row = [run.name, run.method, run.variant, run.labelled, run.seed]
         row += [_rounded(run.miou()), run.last.get("step"), _rounded(run.miou("best")), best.get("step")]
         row += [_rounded(run.last.get("pixel_accuracy")), *(_rounded(run.miou("last", name)) for name in subsets)]
         row += [_rounded(run.last.get("iou", {}).get(name)) for name in names]
-        writer.writerow([*row, _rounded(run.minutes), run.failed])
+        writer.writerow(_on_one_line([*row, _rounded(run.minutes), run.failed]))
     return text.getvalue()
+
+
+def _on_one_line(row: Sequence[object]) -> list[object]:
+    return [storage.shown(cell, len(cell)) if isinstance(cell, str) else cell for cell in row]
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
+import io
 import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ass_tf import storage
 
-@contextmanager
+
+@contextlib.contextmanager
 def show_progress(name: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr while the context lasts, or where that is no terminal about ten plain lines.
 
@@ -53,13 +57,18 @@ def complain(error: object, status: int) -> int:
     """
     if isinstance(error, BrokenPipeError):
         raise error
-    for line in str(error).splitlines():
+    text = storage.reason(error) if isinstance(error, OSError) and error.errno is not None else str(error)
+    for line in text.splitlines():
         print(f"error: {line}", file=sys.stderr)
     return status
 
 
 def run(main: Callable[[], int]) -> int:
     """Exit status of a command; Ctrl-C ends it in one line, and a reader that wants no more (`| head`) in none."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may hold anything
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of oddities in photographs that do not matter here
     try:
         status = main()
         sys.stdout.flush()
@@ -111,4 +120,24 @@ def _nearest(unknown: str, settings: Sequence[str]) -> str:
 
 
 def _json(complaint: Mapping[str, Any]) -> str:
-    return json.dumps(complaint["input"])
+    return storage.shown(json.dumps(complaint["input"], ensure_ascii=False))
+
+
+def percent(value: float | None) -> str:
+    """A score for the eye: two digits, or `-` where it is undefined."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+def mean_of(scores: Mapping[str, Any]) -> str:
+    """The mIoU of `metrics.summary`'s scores, and over which classes where some have no IoU."""
+    absent = [name for name, value in scores["iou"].items() if value is None]
+    text = percent(scores["miou"])
+    if not absent:
+        return text
+    return f"{text} of {len(scores['iou']) - len(absent)} of {len(scores['iou'])} classes (none: {some(absent)})"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Names in a row, the rest of a long row as a number."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -5,7 +5,6 @@ What the names mean is left to `torch_layout`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import warnings
@@ -17,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as packed
+
+from ass_tf import storage
 
 LAYOUT = "adaptsegnet"  # in the metadata of files written here
 OLDEST_PYTORCH = (2, 6)  # loading weights only could still be made to run code before (CVE-2025-32434)
@@ -140,15 +141,10 @@ def save(path: Path, state: Mapping[str, np.ndarray], about: Mapping[str, str]) 
     Raises:
         ValueError: it cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        with open(unfinished, "wb") as file:
+        with storage.replacing(path) as unfinished, open(unfinished, "wb") as file:
             file.write(packed(dict(state), {**about, "format": "pt", "layout": LAYOUT}))
             file.flush()
             os.fsync(file.fileno())
-        os.replace(unfinished, path)
     except OSError as error:
         raise ValueError(f"{path}: cannot be written: {error.strerror}.") from None
-    finally:
-        with contextlib.suppress(OSError):  # a name too long cannot be unlinked either
-            unfinished.unlink(missing_ok=True)

@@ -2,17 +2,14 @@
 
     python -m ass_tf.train --config configs/gta_csa.json [--set optimiser.lr=1e-4 ...] [--run DIR]
 
-The same command goes on where a killed run stopped. The step itself is `adversary`'s, the run folder `checkpoint`'s.
+The same command goes on where a killed run stopped. The step itself is `adversary`'s, the run folder `run_folder`'s.
+Whatever `train.precision` is, validations judge G in float32, as `ass_tf.evaluate` and the exported model have it.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
-import hashlib
-import json
 import math
-import platform
 import signal
 import sys
 import time
@@ -20,16 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ass_tf
 from ass_tf import config as settings_module
-from ass_tf import datasets, files, process, terminal
+from ass_tf import datasets, process, run_folder, session, storage, terminal
 from ass_tf.config import Config, ConfigError
 
 ADVICE = "The last snapshot is from before; a lower optimiser.lr may help."
-
-
-class TrainingError(ValueError):
-    """Training cannot go on; the message is one line."""
 
 
 class Interruption:
@@ -52,111 +44,14 @@ class Interruption:
         self.signal = number
 
 
-def default_run(file: str | Path, config: Config) -> Path:
-    """runs/<settings file>-<digest of the settings>: equal settings resume, others never share a folder."""
-    digest = hashlib.sha256(settings_module.dump(config).encode()).hexdigest()[:8]
-    return Path("runs") / f"{Path(file).stem}-{digest}"
-
-
-def open_domains(config: Config) -> dict[str, datasets.Domain]:
-    """The data by role: source, labelled, unlabelled and validation, as far as the method uses them."""
-    return datasets.open_roles(
-        config.class_names,
-        config.source.model_dump() if config.uses_source else None,
-        config.target.model_dump(),
-        config.validation.model_dump() if config.validation else None,
-        uses_labelled=config.uses_labelled,
-        uses_unlabelled=config.uses_unlabelled,
-    )
-
-
-def _write_session(run: Path, config: Config, strategy: Any) -> None:
-    """Adds this session to run.json."""
-    import keras
-    import numpy as np
-    import PIL
-    import tensorflow as tf
-
-    file = run / "run.json"
-    record = json.loads(file.read_text()) if file.exists() else {"sessions": []}
-    weights = config.model.weights
-    first = "initial_weights" not in record  # later sessions start from snapshots
-    record.setdefault("initial_weights", weights or "random")
-    if first and weights and Path(weights).is_file():
-        record["initial_weights_sha256"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-    record["sessions"].append(
-        {
-            "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "command": sys.argv,
-            "host": platform.node(),
-            "replicas": strategy.num_replicas_in_sync,
-            "devices": list(strategy.extended.worker_devices),
-            "versions": {
-                "ass_tf": ass_tf.__version__,
-                "python": platform.python_version(),
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
-                "numpy": np.__version__,
-                "pillow": PIL.__version__,
-            },
-        }
-    )
-    files.write_text(file, json.dumps(record, indent=1) + "\n")
-
-
-def build_strategy() -> Any:
-    """MirroredStrategy over all visible GPUs, or the CPU."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))] or ["CPU:0"])
-
-
-def build_game(config: Config, strategy: Any, resumed: bool = False) -> tuple[Any, Any]:
-    """Networks, optimisers and step of a run, and the tf.train.Checkpoint of their state; resumed, without weights."""
-    import keras
-    import tensorflow as tf
-
-    from ass_tf import adversary
-
-    keras.mixed_precision.set_global_policy(config.train.precision)
-    keras.utils.set_random_seed(config.seed)
-    replicas = strategy.num_replicas_in_sync
-    used = {"source": config.uses_source, "labelled": config.uses_labelled, "unlabelled": config.uses_unlabelled}
-    for key, count in config.batch.model_dump().items():
-        if used[key] and count % replicas:
-            raise TrainingError(
-                f"batch.{key} must be a multiple of the number of replicas, {replicas} (CUDA_VISIBLE_DEVICES chooses "
-                f"the GPUs). Received: {count}."
-            )
-    with strategy.scope():
-        networks = adversary.build_networks(
-            config.method,
-            len(config.class_names),
-            {**config.model.model_dump(), **({"weights": None} if resumed else {})},
-            synchronised=replicas > 1,
-            **config.discriminators.model_dump(),
-        )
-        optimisers = adversary.build_optimisers(networks, **config.optimiser.model_dump())
-        loss_scale = adversary.LossScale() if config.train.precision == "mixed_float16" else None
-    of_target = config.model.batch_norm == "target"
-    given = config.method, networks, optimisers, strategy, loss_scale, of_target
-    game = adversary.Game(*given, **config.losses.model_dump())
-    parts = {**networks._asdict(), **{f"optimiser_{k}": v for k, v in optimisers._asdict().items()}}
-    if loss_scale is not None:
-        parts |= {"loss_scale": loss_scale.scale, "good_steps": loss_scale.good_steps}
-    return game, tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
-
-
 def train(config: Config, run: Path, strategy: Any = None) -> dict[str, Any]:
     """Trains, or goes on training, in a run folder.
 
     Args:
         config: the settings.
-        run: the folder; made if it is not there, resumed if it holds a run of the same settings.
-        strategy: tf.distribute.Strategy; default `build_strategy()`.
+        run: the folder; made if it is not there, resumed if it holds a run whose settings differ in nothing that would
+            change a weight.
+        strategy: tf.distribute.Strategy; default `session.build_strategy()`.
 
     Returns:
         result: what result.json holds: the scores of the last and the best snapshot.
@@ -165,58 +60,64 @@ def train(config: Config, run: Path, strategy: Any = None) -> dict[str, Any]:
         ConfigError, DataError, RunFolderError, TrainingError: one line that says what is wrong.
         SystemExit: SIGTERM or Ctrl-C came, and a snapshot was saved.
     """
-    from ass_tf import checkpoint
-
-    lock = checkpoint.claim(run, settings_module.dump(config))
-    with lock:
-        file = run / "result.json"
-        if max(checkpoint.snapshots(run), default=0) >= config.train.steps and file.exists():
+    with run_folder.claim(run, config):
+        if (result := session.finished(run, config)) is not None:
             print(f"{run}: finished before; nothing is left to do.", flush=True)
-            return json.loads(file.read_text(encoding="utf-8"))
-        domains = open_domains(config)
+            return result
+        domains = session.open_domains(config)
         with terminal.show_progress("checking the data") as progress:
             datasets.check(domains, progress)
-        checkpoint.write_lists(run, {role: [pair.name for pair in d.pairs] for role, d in domains.items()})
-
-        import tensorflow as tf
-
-        if config.train.deterministic:
-            tf.config.experimental.enable_op_determinism()
-        state = {"step": 0, "best": None, "last": None, "window": {}, "watch": {}, "unvalidated": False}
-        try:
-            strategy = strategy or build_strategy()
-            game, trackable = build_game(config, strategy, resumed=bool(checkpoint.snapshots(run)))
-            state |= checkpoint.restore(run, trackable) or {}
-            checkpoint.cut_log(run, state["step"], state["unvalidated"])
-            checkpoint.prune(run, state)
-            _write_session(run, config, strategy)
-            with Interruption() as interruption:
-                _loop(config, run, domains, game, trackable, state, interruption)
-        except tf.errors.OpError as error:  # a file that became unreadable, a full disk or memory
-            raise TrainingError(f"after step {state['step']}: {terminal.reason(error)}") from None
-        result = {
-            "last": state["last"],
-            "best": state["best"],
-            "method": config.method,
-            "labelled_images": len(domains["labelled"].pairs) if "labelled" in domains else 0,
-            "initial_weights": config.model.weights or "random",
-        }
-        files.write_text(file, files.as_json(result))
+        for line in datasets.unmatched(domains, config.class_names):
+            print(f"note: {line}", flush=True)
+        changed = session.take_over(run, config, domains)
+        result = _train(config, run, domains, changed, strategy)
+        storage.write_text(run / "result.json", storage.as_json(result))
         return result
+
+
+def _train(config, run, domains, changed, strategy) -> dict[str, Any]:
+    """The part that needs TensorFlow: builds or restores everything, trains, and returns the result."""
+    process.start_tensorflow()
+    import tensorflow as tf
+
+    from ass_tf import checkpoint, journal
+
+    if config.train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    state = {"step": 0, "best": None, "last": None, "window": {}, "watch": {}, "unvalidated": False}
+    try:
+        strategy = strategy or session.build_strategy()
+        game, trackable = session.build_game(config, strategy, resumed=bool(run_folder.snapshots(run)))
+        state |= checkpoint.restore(run, trackable) or {}
+        run_folder.cut_log(run, state["step"], state["unvalidated"])
+        journal.cut_board(run, state["step"], state["unvalidated"])
+        checkpoint.prune(run, state)
+        session.write_session(run, config, strategy, changed)
+        with Interruption() as interruption:
+            _loop(config, run, domains, game, trackable, state, interruption)
+    except tf.errors.OpError as error:  # a file that became unreadable, a full disk or memory
+        raise session.TrainingError(f"after step {state['step']}: {terminal.reason(error)}") from None
+    return {
+        "last": state["last"],
+        "best": state["best"],
+        "method": config.method,
+        "labelled_images": len(domains["labelled"].pairs) if "labelled" in domains else 0,
+        "initial_weights": config.model.weights or "random",
+    }
 
 
 def _loop(config, run, domains, game, trackable, state, interruption) -> None:
     """Steps, records, validations and snapshots up to the last step; keeps `state` up to date."""
-    from ass_tf import checkpoint, journal, milestones, pipeline, scoring
+    from ass_tf import checkpoint, journal, milestones, pipeline
 
     train, start = config.train, state["step"]
     batch = {role: count for role, count in config.batch.model_dump().items() if role in domains}
     dataset = pipeline.training_dataset(domains, batch, config.augmentation.model_dump(), config.seed, start)
     batches = iter(game.strategy.experimental_distribute_dataset(dataset))
-    forward = scoring.build_forward(game.networks.generator)
+    judge = session.build_judge(config, game.networks.generator)
     noted = state["window"], state["watch"]
     if not start:
-        _note_features(config, run, "before", forward, domains)
+        _note_features(config, run, "before", judge, domains)
     with journal.Journal(run, train.steps, start, sum(batch.values()), train.log_every, *noted) as log:
 
         def conclude(step, validate):
@@ -226,15 +127,13 @@ def _loop(config, run, domains, game, trackable, state, interruption) -> None:
             before = time.perf_counter()
             _refuse_non_finite_weights(step, game.networks)
             if validate:
-                given = run, game.networks.generator, forward, domains["validation"], config.class_names
+                given = run, game.networks.generator, judge(), domains["validation"], config.class_names
                 try:
                     scores, picture = milestones.validate(*given, lambda: interruption.signal)
                 except milestones.Interrupted:
                     state["unvalidated"] = True
                 else:
-                    state.update(unvalidated=False, last={"step": step, **scores})
-                    if state["best"] is None or (scores["miou"] or 0) > (state["best"]["miou"] or 0):
-                        state["best"] = state["last"]
+                    _note_scores(state, step, scores)
                     log.validation(step, state["last"], picture)
             checkpoint.save(run, trackable, state)
             log.pause(time.perf_counter() - before)
@@ -254,17 +153,36 @@ def _loop(config, run, domains, game, trackable, state, interruption) -> None:
                 process.keep_freed()  # again: the first batch has undone it (TensorFlow's ApplyPython311MemoryPatch)
             measured = train.shares_every and step % train.shares_every == 0
             terms = {name: float(value) for name, value in game.step(images, bool(measured)).items()}
+            if game.loss_scale is not None:
+                terms = _without_overflow(terms)
             _refuse_non_finite(step, terms)
             log.step(step, terms, waited)
             state.update(step=step, window=log.window, watch=log.watch)
             validate = "validation" in domains and (step % train.validate_every == 0 or step == train.steps)
             conclude(step, validate)
-    _note_features(config, run, "after", forward, domains)
+    _note_features(config, run, "after", judge, domains)
+
+
+def _note_scores(state: dict[str, Any], step: int, scores: dict[str, Any]) -> None:
+    """Takes a validation's scores into the state; one without an mIoU is never the best."""
+    state.update(unvalidated=False, last={"step": step, **scores})
+    if state.pop("rejudged", False):
+        state["best"] = None
+    best = (state["best"] or {}).get("miou")
+    if scores["miou"] is not None and (best is None or scores["miou"] > best):
+        state["best"] = state["last"]
+
+
+def _without_overflow(terms: dict[str, float]) -> dict[str, float]:
+    """A step's terms without the gradients' norms if one of them overflowed: the loss scale skips such a step."""
+    norms = {name for name in terms if name.startswith("gradient_norm_")}
+    sound = all(math.isfinite(terms[name]) for name in norms)
+    return terms if sound else {name: value for name, value in terms.items() if name not in norms}
 
 
 def _refuse_non_finite(step: int, terms: dict[str, float]) -> None:
     for name in (name for name, value in terms.items() if not math.isfinite(value)):
-        raise TrainingError(f"step {step}: {name} must be finite. Received: {terms[name]}. {ADVICE}")
+        raise session.TrainingError(f"step {step}: {name} must be finite. Received: {terms[name]}. {ADVICE}")
 
 
 def _refuse_non_finite_weights(step: int, networks) -> None:
@@ -275,17 +193,17 @@ def _refuse_non_finite_weights(step: int, networks) -> None:
         for variable in network.weights if network else ():
             if not np.isfinite(variable.numpy()).all():
                 weight = f"{name}'s {getattr(variable, 'path', variable.name)}"
-                raise TrainingError(f"step {step}: {weight} must be finite after the step. {ADVICE}")
+                raise session.TrainingError(f"step {step}: {weight} must be finite after the step. {ADVICE}")
 
 
-def _note_features(config, run, when, forward, domains) -> None:
+def _note_features(config, run, when, judge, domains) -> None:
     """Notes where the features lie, before the first and after the last step, of a run that knows both domains."""
     from ass_tf import milestones
 
     count, target = config.train.feature_images, domains.get("validation") or domains.get("labelled")
     if count and target and "source" in domains:
         both = {"source": domains["source"], "target": target}
-        milestones.note_features(run / f"features/{when}.npz", forward, both, len(config.class_names), count)
+        milestones.note_features(run / f"features/{when}.npz", judge(), both, len(config.class_names), count)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -299,9 +217,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         config = settings_module.load(options.config, options.set)
-        run = Path(options.run or default_run(options.config, config))
+        run = Path(session.default_run(options.config, config) if options.run is None else options.run)
         print(f"run folder: {run}", flush=True)
-        process.start_tensorflow()
         result = train(config, run)
     except ConfigError as error:
         return terminal.complain(error, 2)
@@ -311,10 +228,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return terminal.complain("interrupted; the same command goes on from the last snapshot, if there is one.", 130)
     for which in ("last", "best"):
         if result.get(which):
-            print(f"{which}: step {result[which]['step']}, mIoU {result[which]['miou'] or 0:.2f}")
+            print(f"{which}: step {result[which]['step']}, mIoU {terminal.mean_of(result[which])}")
     print(f"results: {run / 'result.json'}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -5,13 +5,15 @@ Training is left to `train`, scores to `evaluate`, files that leave the laborato
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ass_tf
-from ass_tf import config, datasets, files, labels
+from ass_tf import config, datasets, files, labels, run_folder
 
 if TYPE_CHECKING:
     import keras
@@ -40,15 +42,29 @@ def settings_of(run: str | Path) -> config.Config:
     Raises:
         ConfigError: config.json is missing or cannot be used.
     """
-    return config.load(Path(run) / "config.json")
+    return config.load_record(Path(run) / "config.json")
+
+
+@contextlib.contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Networks that are built in the context compute by this policy of Keras, whatever the process is set to."""
+    import keras
+
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def build(settings: config.Config) -> keras.Model:
-    """The generator of a run's settings with weights yet to be restored; imports TensorFlow."""
+    """The generator of a run's settings, float32, with weights yet to be restored; imports TensorFlow."""
     from ass_tf import deeplab
 
     model = {**settings.model.model_dump(), "weights": None}  # the snapshot brings them all
-    return deeplab.build_generator(len(settings.class_names), **model)
+    with precision("float32"):
+        return deeplab.build_generator(len(settings.class_names), **model)
 
 
 def load(run: str | Path, which: str = "last") -> tuple[config.Config, keras.Model, int]:
@@ -69,7 +85,7 @@ def load(run: str | Path, which: str = "last") -> tuple[config.Config, keras.Mod
     from ass_tf import checkpoint
 
     settings = settings_of(run)
-    checkpoint.state_of(Path(run), which)  # a folder without snapshots is told at once
+    run_folder.state_of(Path(run), which)  # a folder without snapshots is told at once
     generator = build(settings)
     return settings, generator, checkpoint.restore_generator(Path(run), generator, which)
 

@@ -3,13 +3,13 @@
 Pictures are uint8 (h, w, 3) arrays, RGB. Which pictures are worth making is left to the callers.
 """
 
-import os
+import bisect
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ass_tf import labels
+from ass_tf import labels, storage
 
 GAP = 4  # pixels between panels
 PAPER, INK = (255, 255, 255), (32, 32, 32)
@@ -92,8 +92,9 @@ def legend(names, palette, width=1024, text=14):
         picture: uint8 (h, w, 3).
     """
     font = _font(text)
-    entries = [*enumerate(names), (labels.IGNORE, "takes no part")]
     line, box = round(1.6 * text), text
+    entries = [(i, _fit(name, font, width - box - text)) for i, name in enumerate(names)]
+    entries.append((labels.IGNORE, "takes no part"))
     column = max(round(font.getlength(name)) for _, name in entries) + box + 2 * text
     columns = max(1, min(width // column, len(entries)))
     rows = -(-len(entries) // columns)
@@ -136,15 +137,9 @@ def save_png(path, picture):
     Returns:
         path: Path.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with storage.replacing(path) as unfinished:
         Image.fromarray(np.asarray(picture, np.uint8)).save(unfinished, "PNG")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def _resize(array, size, method):
@@ -162,9 +157,9 @@ def _text_size(height):
 
 
 def _fit(caption, font, width):
-    """Caption without its first letters, where it is too long: names differ at their ends."""
-    if font.getlength(caption) <= width:
+    """Caption on one line, without its first letters where it is too long: names differ at their ends."""
+    caption, width = storage.shown(caption, len(caption)), max(width, 0)
+    if len(caption) <= width and font.getlength(caption) <= width:  # a letter takes a pixel or more
         return caption
-    while caption and font.getlength("..." + caption) > width:
-        caption = caption[1:]
-    return "..." + caption
+    endings = [f"...{caption[start:]}" for start in range(len(caption), max(len(caption) - width, 0) - 1, -1)]
+    return endings[max(bisect.bisect_right(endings, width, key=font.getlength) - 1, 0)]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ass_tf
-from ass_tf import config, process, terminal, torch_files, torch_layout, trained
+from ass_tf import config, process, storage, terminal, torch_files, torch_layout, trained
 
 STRIDE = (
     "note: torchvision's ResNet has its strides in the 3x3 convolutions, this one (Caffe's and AdaptSegNet's) in the "
@@ -158,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not os.path.isdir(options.out.parent) or os.path.isdir(options.out):
             raise ValueError(f"{options.out}: --out must be a file in a folder that is there.")
+        storage.check_file(options.out, "--out")
         if os.path.realpath(options.out) == os.path.realpath(options.source):
             raise ValueError(f"{options.out}: --out must be another file than the one that is read.")
         process.start_tensorflow()

@@ -7,6 +7,7 @@ Differences are of class probabilities; shares are of pixels whose label differs
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import onnxruntime
 import tensorflow as tf
 from PIL import Image
 
-from ass_tf import config, datasets, deeplab, files, metrics, scoring, trained
+from ass_tf import config, datasets, deeplab, files, metrics, scoring, storage, trained
 
 LIMIT = 0.001  # share of pixels above which a conversion counts as failed
 
@@ -38,7 +39,8 @@ def pictures_for(settings: config.Config, count: int = 4) -> list[np.ndarray]:
     """Images to compare on, uint8 (h, w, 3): the run's own, evenly spread, or smooth noise where they are not here."""
     try:
         return [files.read_image(pair.image) for pair in datasets.spread(trained.unlabelled(settings).pairs, count)]
-    except files.DataError:
+    except files.DataError as error:
+        print(f"note: compared on smooth noise, since the run's images are not here: {error}", file=sys.stderr)
         coarse = np.random.default_rng(0).integers(0, 256, (count, 12, 20, 3), dtype=np.uint8)
         return [np.asarray(Image.fromarray(c).resize((640, 360), Image.Resampling.BICUBIC)) for c in coarse]
 
@@ -100,7 +102,8 @@ def compare(
     Returns:
         comparisons: one for each shape.
     """
-    served = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+    with storage.literal_path(saved_model) as path:
+        served = tf.saved_model.load(path).signatures["serving_default"]
     plain, exposed = session_of(model), session_of(with_scores(model, upsampled=True))
     outputs = [output.name for output in plain.get_outputs()]
     comparisons = []
@@ -155,5 +158,11 @@ def miou(model: onnx.ModelProto, domain: files.Domain, names: Sequence[str]) -> 
 
 
 def resized(paths: Iterable[Path], size: Sequence[int]) -> Iterator[np.ndarray]:
-    """Image files, one after the other, as uint8 (1, h, w, 3) of `size`."""
-    return (batch_of([files.read_image(path)], (1, *size)) for path in paths)
+    """Image files, one after the other, as uint8 (1, h, w, 3) of `size`; one that cannot be read is named on stderr."""
+    for path in paths:
+        try:
+            image = files.read_image(path)
+        except files.DataError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+        else:
+            yield batch_of([image], (1, *size))

@@ -49,11 +49,11 @@ def version_of(folder: Path) -> Path | None:
 def load(model: Path, kind: str, threads: int, xla: bool) -> Callable[[np.ndarray], Any]:
     """A function from images uint8 (n, h, w, 3) to label maps, on so many threads."""
     if kind == "onnx":
-        import segmenter
+        from street_inference import segmenter
 
         one = segmenter.Segmenter(model, "cpu", threads)
         return lambda images: one.session.run(["labels"], {"image": images})
-    from ass_tf import process, trained
+    from ass_tf import process, storage, trained
 
     process.start_tensorflow()
     import tensorflow as tf
@@ -61,7 +61,8 @@ def load(model: Path, kind: str, threads: int, xla: bool) -> Callable[[np.ndarra
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     if kind == "saved_model":
-        served = tf.saved_model.load(str(version_of(model))).signatures["serving_default"]
+        with storage.literal_path(version_of(model)) as path:
+            served = tf.saved_model.load(path).signatures["serving_default"]
         return lambda images: served(image=tf.constant(images))["labels"].numpy()
     from ass_tf import serving
 
@@ -175,6 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for xla in ((False, True) if options.xla and kind == "keras" else (False,))
         ]
         show(cases, measure(cases, options.size, options.batch, options.rounds), options.batch)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the table wants no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

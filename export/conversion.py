@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnxruntime
 
+from ass_tf import storage
+
 if TYPE_CHECKING:
     from ass_tf import serving
 
@@ -129,12 +131,6 @@ def stamp(model: onnx.ModelProto, entries: Mapping[str, str]) -> None:
 
 def write(model: onnx.ModelProto, file: Path) -> None:
     """Write a model whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.part")
-    try:
-        with open(unfinished, "wb") as stream:
-            stream.write(model.SerializeToString())
-            os.fsync(stream.fileno())
-        os.replace(unfinished, file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with storage.replacing(file) as unfinished, open(unfinished, "wb") as stream:
+        stream.write(model.SerializeToString())
+        os.fsync(stream.fileno())

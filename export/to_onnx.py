@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ass_tf import config, datasets, files, process, terminal, trained
+from ass_tf import config, datasets, files, process, storage, terminal, trained
 
 if TYPE_CHECKING:
     import agreement
@@ -37,9 +37,7 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
         Disagreement: more than 0.1 % of the pixels differ at one size; the new file stays beside an older one's.
     """
     trained.settings_of(run)  # else a folder would be made for a run that is not there
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.is_dir() or not os.access(out.parent, os.W_OK):
-        raise ValueError(f"{out}: --out must be a file in a folder that can be written. Received: none.")
+    storage.check_file(out, "--out")
     process.start_tensorflow()
     import agreement
     import conversion
@@ -95,7 +93,11 @@ def _calibration(options: argparse.Namespace, settings: config.Config, size: Seq
             domain = trained.unlabelled(settings)
         except files.DataError as error:
             raise files.DataError(f"{error} Name images for the calibration by --calibrate DIR.") from None
-    return list(agreement.resized((pair.image for pair in datasets.spread(domain.pairs, CALIBRATION)), size))
+    chosen = datasets.spread(domain.pairs, CALIBRATION)
+    images = list(agreement.resized((pair.image for pair in chosen), size))
+    if not images:
+        raise files.DataError(f"none of the {len(chosen)} images for the calibration can be read.")
+    return images
 
 
 def _reduce(precision: str, model: onnx.ModelProto, calibration: list[Any]) -> onnx.ModelProto:
@@ -138,7 +140,8 @@ def _compare_precisions(
     print(f"{options.precision} and float32 give the same label to {share:.2%} of the pixels of the {kind} images")
     if domain:
         both = [agreement.miou(m, domain, settings.class_names) for m in (model, reduced)]
-        print(f"mIoU: float32 {both[0]:.2f}, {options.precision} {both[1]:.2f} ({both[1] - both[0]:+.2f})")
+        difference = f" ({both[1] - both[0]:+.2f})" if None not in both else ""
+        print(f"mIoU: float32 {terminal.percent(both[0])}, {options.precision} {terminal.percent(both[1])}{difference}")
     else:
         print(f"No mIoU: {hindrance}")
 

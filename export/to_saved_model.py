@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ass_tf import config, process, terminal, trained
+from ass_tf import config, process, storage, terminal, trained
 
 
 def export(run: Path, out: Path, *, which: str = "last", probabilities: bool = False) -> Path:
@@ -33,6 +33,7 @@ def export(run: Path, out: Path, *, which: str = "last", probabilities: bool = F
         ValueError: the run cannot be used.
         OSError: the SavedModel cannot be written.
     """
+    storage.check_folder(out, "--out")
     process.start_tensorflow()
     from ass_tf import serving
 
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
     print(f"Written: {version}")
+    if storage.PATTERN.search(str(version.resolve())):
+        print("note: TensorFlow takes [ ] * ? and backslashes in a path for a pattern; load it from a plain name.")
     return 0
 
 

@@ -69,11 +69,11 @@ def main():
     process.start_tensorflow()
     import tensorflow as tf
 
-    from ass_tf import adversary, config, train
+    from ass_tf import adversary, config, session
 
     words = [f"method={options.method}", f"model.backbone={options.backbone}", "model.weights=null"]
     settings = config.load(ROOT / "configs" / "gta_csa.json", words)
-    game, _ = train.build_game(settings, train.build_strategy())
+    game, _ = session.build_game(settings, session.build_strategy())
     generator, rs = game.networks.generator, np.random.RandomState(0)
     h, w = (int(n) for n in options.size.split("x"))
     images = [tf.constant(rs.uniform(0, 255, (1, h, w, 3)), tf.float32) for _ in range(3)]

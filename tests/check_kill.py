@@ -18,7 +18,7 @@ from pathlib import Path
 
 from small_runs import ROOT, log_of, prepare_check, tensors
 
-from ass_tf import checkpoint
+from ass_tf import run_folder
 
 TRAIN = {"steps": 150, "checkpoint_every": 10, "validate_every": 45, "log_every": 7}
 
@@ -49,7 +49,7 @@ def last_step(run):
 
 def differences(run, whole):
     """What a run has that is not as in the undisturbed one: tensors, records and files by name."""
-    found, expected = checkpoint.snapshots(run), checkpoint.snapshots(whole)
+    found, expected = run_folder.snapshots(run), run_folder.snapshots(whole)
     if found.keys() != expected.keys():
         return [f"snapshots of steps {list(found)}, not {list(expected)}"]
     names = [] if log_of(run) == log_of(whole) else ["log.jsonl"]
@@ -87,7 +87,7 @@ def main():
                 moment = draw.uniform(0, life) if landed + len(kills) < options.kills else None
                 seconds, status = train(file, run, moment)
                 if status is None:
-                    saved = max(checkpoint.snapshots(run), default=0)
+                    saved = max(run_folder.snapshots(run), default=0)
                     kills.append(f"{seconds:6.2f} s after start, log at step {last_step(run):3}, snapshot of {saved:3}")
             wrong = [f"exit status {status}"] if status else differences(run, root / "undisturbed")
             for kill in kills:

@@ -6,7 +6,7 @@ import numpy as np
 import small_runs
 from PIL import Image
 
-from ass_tf import config, files
+from ass_tf import config, storage
 
 METHODS = ("oracle", "joint", "ga", "fcsa", "csa")
 NAMES = ["road", "building", "sky", "person", "car"]
@@ -40,17 +40,17 @@ def make(folder, method="csa", labelled=20, seed=0, correct=0.6, size=(48, 64), 
     plain = {**small_runs.settings(folder.parent / "scenes"), **plain}
     plain["target"] = {**plain["target"], "labelled": labelled}
     settings = config.from_dict(plain)
-    files.write_text(folder / "config.json", config.dump(settings))
+    storage.write_text(folder / "config.json", config.dump(settings))
     names = settings.class_names
     moments = (correct, 100 * steps), (correct + 0.05, 100)
     last, best = (scores(confusion(rng, c, len(names)), step, names) for c, step in moments)
     result = {"last": last, "best": best, "method": method, "labelled_images": 40 if labelled == "all" else labelled}
-    files.write_text(folder / "result.json", files.as_json(result))
+    storage.write_text(folder / "result.json", storage.as_json(result))
     records = [{"step": 100 * (i + 1), **{k: v / (i + 1) for k, v in TERMS.items()}} for i in range(steps)]
     shares = {"segmentation_loss_source": 0.7, "global_adversarial_loss": 0.3}
     records += [{"step": 100 * (i + 1), "gradient_shares": shares} for i in range(steps)]
     records.append({"step": 100, "warning": "global_discriminator has won: it is right <always>"})
-    files.write_text(folder / "log.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+    storage.write_text(folder / "log.jsonl", "".join(json.dumps(record) + "\n" for record in records))
     versions = {"tensorflow": "2.21.0", "keras": "3.15.0"}
     session = {
         "started": "2026-11-23T10:00:00+00:00",
@@ -58,7 +58,7 @@ def make(folder, method="csa", labelled=20, seed=0, correct=0.6, size=(48, 64), 
         "devices": ["/device:CPU:0"],
         "versions": versions,
     }
-    files.write_text(folder / "run.json", json.dumps({"initial_weights": "random", "sessions": [session]}))
+    storage.write_text(folder / "run.json", json.dumps({"initial_weights": "random", "sessions": [session]}))
     for when, shift in (("before", 2.0), ("after", 1.0)):
         (folder / "features").mkdir(exist_ok=True)
         source = rng.normal(size=(len(names), 8)).astype("f")
@@ -91,6 +91,6 @@ def make_sweep(folder, labelled=(20, "all"), seeds=(0, 1), methods=METHODS, **se
                 name = f"{method}-{n}-{seed}"
                 make(folder / name, method, n, seed, 0.5 + METHODS.index(method) / 20 + seed / 50, **settings)
                 cells.append({"name": name, "method": method, "variant": None, "labelled": n, "seed": seed})
-                files.write_text(folder / f"status/{name}.json", json.dumps({"minutes": 2.5, "at": 0}))
-    files.write_text(folder / "sweep.json", json.dumps(cells))
+                storage.write_text(folder / f"status/{name}.json", json.dumps({"minutes": 2.5, "at": 0}))
+    storage.write_text(folder / "sweep.json", json.dumps(cells))
     return folder

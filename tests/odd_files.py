@@ -5,7 +5,7 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 SOUND, BROKEN = "sound", "broken"
 
@@ -36,6 +36,16 @@ def png_16bit(shape, seed):
     """A colour PNG of 16 bits a channel, which Pillow cannot write."""
     values = np.random.default_rng(seed).integers(0, 65536, (*shape, 3)).astype(">u2")
     return png_of(shape[1], shape[0], b"".join(b"\0" + row.tobytes() for row in values), depth=16)
+
+
+def with_broken_resolution(picture):
+    """A JPEG with orientation 6 and an XResolution of -1/0, as some cameras write it."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, TiffImagePlugin.IFDRational(123457, 1000003)
+    content = encoded(picture, "JPEG", exif=exif)
+    return content.replace(struct.pack(">II", 123457, 1000003), struct.pack(">ii", -1, 0)).replace(
+        struct.pack("<II", 123457, 1000003), struct.pack("<ii", -1, 0)
+    )
 
 
 def sound_files(seed):
@@ -76,6 +86,9 @@ def sound_files(seed):
         "spaces and üñí.jpg": encoded(picture, "JPEG"),
         "bracket[1].jpg": encoded(picture, "JPEG"),
         "n" * 240 + ".jpg": encoded(picture, "JPEG"),
+        "animated.gif.jpg": encoded(Image.fromarray(photograph((9, 9), seed)), "GIF"),
+        "two_pictures.jpg": encoded(picture, "MPO", save_all=True, append_images=frames[1:]),
+        "turned_by_odd_exif.jpg": with_broken_resolution(picture),
         "ends_early_after_all_rows.jpg": encoded(picture, "JPEG") + b"rubbish",
     }
 
@@ -104,7 +117,6 @@ def broken_files(seed):
         "bomb_bits.png": png_of(2**31 - 1, 2**31 - 1, depth=1, colour=0),
         "no_rows.png": png_of(50, 50),
         "width_zero.png": png_of(0, 10),
-        "animated.gif.jpg": encoded(Image.fromarray(photograph((9, 9), seed)), "GIF"),
         "floats.tif": encoded(Image.fromarray(np.ones((5, 5), np.float32)), "TIFF"),
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from ass_tf import checkpoint, streets
+from ass_tf import checkpoint, run_folder, streets
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ("images_per_second", "waiting_share", "memory_mb")  # what differs between equal runs
@@ -93,8 +93,8 @@ def tensors(folder):
 
 def assert_identical(run, other):
     """Two runs have the same snapshots bit by bit, the same log and the same results."""
-    assert list(checkpoint.snapshots(run)) == list(checkpoint.snapshots(other))
-    for folder, expected in zip(checkpoint.snapshots(run).values(), checkpoint.snapshots(other).values()):
+    assert list(run_folder.snapshots(run)) == list(run_folder.snapshots(other))
+    for folder, expected in zip(run_folder.snapshots(run).values(), run_folder.snapshots(other).values()):
         found, expected = tensors(folder), tensors(expected)
         assert found.keys() == expected.keys()
         assert [name for name in found if found[name].tobytes() != expected[name].tobytes()] == []

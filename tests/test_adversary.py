@@ -4,64 +4,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from games import RATES, changed, make_batch, make_game, run, weights_of
+from games import eager as eager  # a fixture
 from goldens import NUMBERS
 
-from ass_tf import adversary, losses, optimisers, schema
+from ass_tf import adversary, losses, optimisers
 from ass_tf.labels import IGNORE
 
-CLASSES = 5
 METHODS = ["oracle", "joint", "ga", "fcsa", "csa"]
 MEASURES = ["loss", "accuracy"]  # of a discriminator
-MODEL = {"backbone": "tiny", "output_stride": 8, "rates": (1, 2), "weights": None, "batch_norm": "batch"}
-RATES = schema.Optimiser(lr=0.01, discriminator_lr=0.01).model_dump()
-
-
-@pytest.fixture(autouse=True)
-def eager(request):
-    """Steps run eagerly, as tracing takes far longer than they do, except under two replicas."""
-    tf.config.run_functions_eagerly("two_replicas" not in request.fixturenames)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-def make_game(method, strategy, loss_scale=None, optimiser=RATES, target_statistics=False, **lambdas):
-    keras.utils.set_random_seed(0)
-    with strategy.scope():
-        networks = adversary.build_networks(
-            method, CLASSES, MODEL, strategy.num_replicas_in_sync > 1, global_width=4, semantic_width=8
-        )
-        optimisers = adversary.build_optimisers(networks, **optimiser)
-        scale = adversary.LossScale(loss_scale) if loss_scale else None
-    settings = {**schema.Losses().model_dump(), **lambdas}
-    return adversary.Game(method, networks, optimisers, strategy, scale, target_statistics, **settings)
-
-
-def make_batch(method, count=2, seed=0, size=(48, 64)):
-    rs = np.random.RandomState(seed)
-    labels = rs.randint(0, CLASSES, (2, count, *size)).astype("i4")
-    labels[rs.uniform(size=labels.shape) < 0.1] = IGNORE
-    images = rs.uniform(0, 255, (3, count, *size, 3)).astype("f")
-    batch = {"source": (images[0], labels[0]), "labelled": (images[1], labels[1]), "unlabelled": images[2]}
-    roles = {"oracle": ["labelled"], "joint": ["source", "labelled"]}.get(method, list(batch))
-    return {role: batch[role] for role in roles}
-
-
-def run(game, batch, steps=1, measure_shares=False):
-    """Steps on one batch, spread over the replicas as training does."""
-    dataset = tf.data.Dataset.from_tensors(batch).repeat().unbatch()
-    dataset = dataset.batch(len(next(iter(tf.nest.flatten(batch)))), drop_remainder=True)
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    batches = iter(game.strategy.experimental_distribute_dataset(dataset.with_options(options)))
-    return [{name: float(v) for name, v in game.step(next(batches), measure_shares).items()} for _ in range(steps)]
-
-
-def weights_of(network):
-    return [w.numpy().copy() if hasattr(w, "numpy") else np.array(w) for w in network.trainable_variables]
-
-
-def changed(before, network):
-    return any(np.any(b != a) for b, a in zip(before, weights_of(network)))
 
 
 def test_sgd_takes_the_base_codes_steps():
@@ -262,36 +213,3 @@ def test_decay_reaches_kernels_and_head_biases(one_replica):
     rates = [0.01] * len(backbone) + [0.1] * len(head)
     for rate, old, variable in zip(rates, before, backbone + head):
         np.testing.assert_allclose(variable.numpy(), old * (1 - rate * 1.9 * 0.5), rtol=1e-5, atol=1e-8)
-
-
-def test_float16_overflow_skips_the_step(one_replica):
-    game = make_game("csa", one_replica, loss_scale=float("inf"))
-    before = weights_of(game.networks.generator)
-    run(game, make_batch("csa"))
-    assert not changed(before, game.networks.generator)
-    game.loss_scale.scale.assign(1024.0)
-    run(game, make_batch("csa"))
-    assert changed(before, game.networks.generator)
-
-
-def test_loss_scale_halves_on_overflow_and_doubles_after_enough_good_steps():
-    scale = adversary.LossScale(1024.0, grow_after=2)
-    seen = []
-    for finite in (False, True, True, True, False):
-        scale.update(tf.constant(finite))
-        seen.append(float(scale.scale.numpy()))
-    assert seen == [512, 512, 1024, 1024, 512]
-
-
-@pytest.mark.parametrize("precision", [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"])
-def test_mixed_precision_takes_nearly_the_step_of_float32(precision, one_replica):
-    exact = run(make_game("csa", one_replica), make_batch("csa"))[0]
-    keras.mixed_precision.set_global_policy(precision)
-    try:
-        game = make_game("csa", one_replica, loss_scale=1024.0 if precision == "mixed_float16" else None)
-        mixed = run(game, make_batch("csa"), steps=2)
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
-    assert mixed[0] == pytest.approx(exact, rel=0.05)
-    assert all(v.dtype in (tf.float32, "float32") for v in game.networks.generator.trainable_variables)
-    assert mixed[1] != mixed[0]

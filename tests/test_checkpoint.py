@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import resource
+import shutil
+import tempfile
 from contextlib import contextmanager
 
 import keras
@@ -12,8 +14,8 @@ import pytest
 import tensorflow as tf
 from small_runs import content
 
-from ass_tf import checkpoint
-from ass_tf.checkpoint import RunFolderError
+from ass_tf import checkpoint, run_folder, storage
+from ass_tf.run_folder import RunFolderError
 
 
 def variables(*values):
@@ -33,11 +35,11 @@ def disk_full_at(size):
 
 def test_text_is_written_whole_or_not_at_all(tmp_path):
     file = tmp_path / "a" / "b.txt"
-    checkpoint.write_text(file, "old")
+    storage.write_text(file, "old")
     with disk_full_at(1000), pytest.raises(OSError):
-        checkpoint.write_text(file, "new" * 1000)
+        storage.write_text(file, "new" * 1000)
     assert file.read_text() == "old"
-    checkpoint.write_text(file, "new")
+    storage.write_text(file, "new")
     assert file.read_text() == "new"
     assert [p.name for p in file.parent.iterdir()] == ["b.txt"]
 
@@ -82,7 +84,7 @@ def test_network_and_optimiser_go_on_as_if_never_stopped(tmp_path):
 def test_folder_without_snapshot_has_nothing_to_restore(tmp_path):
     assert checkpoint.restore(tmp_path, variables(1.0)) is None
     with pytest.raises(RunFolderError, match="the folder must hold a snapshot"):
-        checkpoint.state_of(tmp_path)
+        run_folder.state_of(tmp_path)
 
 
 def test_newest_and_best_snapshot_are_kept(tmp_path):
@@ -90,17 +92,51 @@ def test_newest_and_best_snapshot_are_kept(tmp_path):
     for step, best in ((1, None), (2, 2), (3, 2), (4, 2), (100_000_000, 2)):
         trackable.v0.assign(step)
         checkpoint.save(tmp_path, trackable, {"step": step, "best": best and {"step": best}})
-        assert list(checkpoint.snapshots(tmp_path)) == sorted({step, best or step})
+        assert list(run_folder.snapshots(tmp_path)) == sorted({step, best or step})
     for which, step in (("last", 100_000_000), ("best", 2)):
-        folder, state = checkpoint.state_of(tmp_path, which)
+        folder, state = run_folder.state_of(tmp_path, which)
         assert (folder.name, state["step"]) == (f"step-{step:08d}", step)
     checkpoint.save(tmp_path, trackable, {"step": 100_000_001, "best": {"step": 100_000_001}})
-    assert list(checkpoint.snapshots(tmp_path)) == [100_000_001]
+    assert list(run_folder.snapshots(tmp_path)) == [100_000_001]
 
 
-def test_best_of_a_run_that_was_never_validated_is_the_last(tmp_path):
+def test_best_of_a_run_that_was_never_validated_is_refused_and_the_last_is_named(tmp_path):
     checkpoint.save(tmp_path, variables(0.0), {"step": 3, "best": None})
-    assert checkpoint.state_of(tmp_path, "best")[1]["step"] == 3
+    with pytest.raises(
+        RunFolderError, match=r"no snapshot is the best, .*; take the last, of step 3"
+    ):
+        run_folder.state_of(tmp_path, "best")
+
+
+def test_best_snapshot_that_is_gone_is_named_and_not_replaced_by_the_last(tmp_path):
+    for step in (2, 5):
+        checkpoint.save(tmp_path, variables(0.0), {"step": step, "best": {"step": 2}})
+    shutil.rmtree(tmp_path / "snapshots/step-00000002")
+    with pytest.raises(RunFolderError, match=r"the best snapshot, of step 2, is gone; the last is of step 5\."):
+        run_folder.state_of(tmp_path, "best")
+    assert run_folder.state_of(tmp_path, "last")[1]["step"] == 5
+
+
+@pytest.mark.parametrize("name", ["x[1]", "a*b?", "[", "back\\slash", "{0} %s %(a)s", "für 街 é", " a  b ", "n" * 200])
+def test_folder_of_any_name_is_saved_and_restored(tmp_path, name):
+    run = tmp_path / name
+    checkpoint.save(run, variables(7.0), {"step": 3})
+    back = variables(0.0)
+    assert checkpoint.restore(run, back)["step"] == 3
+    assert back.v0 == 7.0
+    generator = small_generator(3)
+    checkpoint.save(run, tf.train.Checkpoint(generator=generator), {"step": 4})
+    assert checkpoint.restore_generator(run, small_generator(3)) == 4
+
+
+def test_names_that_are_patterns_need_a_temporary_folder_that_is_none(tmp_path, monkeypatch):
+    odd = tmp_path / "t[1]"
+    checkpoint.save(odd, variables(7.0), {"step": 3})
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    assert checkpoint.restore(odd, variables(0.0))["step"] == 3  # in /tmp
+    monkeypatch.setattr(os, "access", lambda *words: False)
+    with pytest.raises(RunFolderError, match="takes this name for a pattern; set TMPDIR to a folder with a plain name"):
+        checkpoint.restore(odd, variables(0.0))
 
 
 def test_what_a_kill_leaves_half_written_or_half_removed_is_no_snapshot_and_goes_with_the_next_save(tmp_path):
@@ -109,7 +145,7 @@ def test_what_a_kill_leaves_half_written_or_half_removed_is_no_snapshot_and_goes
         folder = tmp_path / "snapshots" / name
         folder.mkdir()
         (folder / "weights.index").write_text("half")
-    assert list(checkpoint.snapshots(tmp_path)) == [1]
+    assert list(run_folder.snapshots(tmp_path)) == [1]
     assert checkpoint.restore(tmp_path, variables(0.0))["step"] == 1
     checkpoint.save(tmp_path, variables(2.0), {"step": 2})
     assert [p.name for p in (tmp_path / "snapshots").iterdir()] == ["step-00000002"]
@@ -121,7 +157,7 @@ def test_snapshot_that_a_kill_left_beside_the_newest_goes_with_the_next_save(tmp
     os.replace(tmp_path / "1/snapshots/step-00000001", tmp_path / "2/snapshots/step-00000001")
     assert checkpoint.restore(tmp_path / "2", variables(0.0))["step"] == 2
     checkpoint.save(tmp_path / "2", variables(1.0), {"step": 3})
-    assert list(checkpoint.snapshots(tmp_path / "2")) == [3]
+    assert list(run_folder.snapshots(tmp_path / "2")) == [3]
 
 
 def damage(name, size):
@@ -183,7 +219,7 @@ def test_generator_alone_is_restored_from_the_last_or_the_best_snapshot(tmp_path
 def test_a_snapshot_of_another_keras_says_what_carries_the_weights_over(tmp_path):
     other = "2.15.0" if keras.__version__ > "3" else "3.0.0"
     checkpoint.save(tmp_path, tf.train.Checkpoint(generator=small_generator(3)), {"step": 1})
-    checkpoint.write_text(tmp_path / "run.json", json.dumps({"sessions": [{"versions": {"keras": other}}]}))
+    storage.write_text(tmp_path / "run.json", json.dumps({"sessions": [{"versions": {"keras": other}}]}))
     with pytest.raises(RunFolderError, match=rf"it is of Keras {other}, .*python -m ass_tf\.weights") as caught:
         checkpoint.restore_generator(tmp_path, small_generator(4))
     assert "\n" not in str(caught.value)
@@ -203,7 +239,7 @@ def test_full_disk_while_weights_are_written_is_an_error_that_names_the_step_and
     assert checkpoint.restore(tmp_path, back)["step"] == 1
     assert back.v0[7] == 7.0
     checkpoint.save(tmp_path, trackable, {"step": 2})
-    assert list(checkpoint.snapshots(tmp_path)) == [2]
+    assert list(run_folder.snapshots(tmp_path)) == [2]
 
 
 def test_full_disk_while_the_state_is_written_keeps_the_older_snapshot(tmp_path):
@@ -211,7 +247,7 @@ def test_full_disk_while_the_state_is_written_keeps_the_older_snapshot(tmp_path)
     checkpoint.save(tmp_path, trackable, {"step": 1})
     with disk_full_at(10_000), pytest.raises(OSError):
         checkpoint.save(tmp_path, trackable, {"step": 2, "scores": [0.5] * 10_000})
-    assert list(checkpoint.snapshots(tmp_path)) == [1]
+    assert list(run_folder.snapshots(tmp_path)) == [1]
     assert checkpoint.restore(tmp_path, variables(0.0))["step"] == 1
 
 
@@ -220,6 +256,6 @@ def test_step_saved_again_gets_the_new_state_and_keeps_its_weights(tmp_path):
         checkpoint.save(tmp_path, variables(value), {"step": step, "best": {"step": 1}})
     weights = {name: content for name, content in content(tmp_path).items() if "weights" in name and "02/" in name}
     checkpoint.save(tmp_path, variables(2.0), {"step": 2, "best": {"step": 2}})
-    assert checkpoint.state_of(tmp_path) == (checkpoint.snapshots(tmp_path)[2], {"step": 2, "best": {"step": 2}})
-    assert list(checkpoint.snapshots(tmp_path)) == [2]
+    assert run_folder.state_of(tmp_path) == (run_folder.snapshots(tmp_path)[2], {"step": 2, "best": {"step": 2}})
+    assert list(run_folder.snapshots(tmp_path)) == [2]
     assert {name: content for name, content in content(tmp_path).items() if "weights" in name} == weights

@@ -242,7 +242,9 @@ def test_base_files_that_lead_back_are_refused_in_one_line(tmp_path, length):
         ("[1]", "the file must hold a JSON object. Received: [1]."),
         ('{"base": 3}', "base must name a settings file. Received: 3."),
         ('{"base": "nowhere.json"}', "nowhere.json: No such file or directory."),
-        ("\xff", "no valid JSON"),
+        ("\xff", "the file must be text in UTF-8. Received: 0xff as byte 0."),
+        ('{"seed": 1, "seed": 2}', "no valid JSON: seed is there twice."),
+        ("[" * 100_000, "no valid JSON: nested too deeply."),
         ("{}", "method must be given."),
     ],
 )
@@ -290,3 +292,72 @@ def test_command_refuses_words_that_ask_for_nothing_or_two_things(words, capsys)
         config.main(words)
     assert caught.value.code == 2
     assert capsys.readouterr().out == ""
+
+
+def test_byte_order_mark_is_no_part_of_a_file(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(LEAST), encoding="utf-8-sig")
+    assert config.load(tmp_path / "a.json") == config.from_dict(LEAST)
+
+
+def with_adamw(**more):
+    return {**LEAST, "optimiser": {"generator": "AdamW", "generator_options": {"weight_decay": 0.1}, **more}}
+
+
+def test_another_optimiser_does_not_inherit_options(tmp_path):
+    write(tmp_path / "a.json", with_adamw())
+    lion = {"base": "a.json", "optimiser": {"generator": "Lion", "generator_options": {"beta_1": 0.8}}}
+    assert config.load(write(tmp_path / "b.json", lion)).optimiser.generator_options == {"beta_1": 0.8}
+    bare = {"base": "a.json", "optimiser": {"generator": "Lion"}}
+    assert config.load(write(tmp_path / "c.json", bare)).optimiser.generator_options == {}
+    words = ['optimiser.generator_options={"beta_1": 0.8}', "optimiser.generator=Lion"]
+    for order in (words, words[::-1]):
+        assert config.load(tmp_path / "a.json", order).optimiser.generator_options == {"beta_1": 0.8}
+
+
+def test_the_same_optimiser_inherits_options(tmp_path):
+    write(tmp_path / "a.json", with_adamw())
+    more = {"base": "a.json", "optimiser": {"generator": "AdamW", "generator_options": {"beta_1": 0.8}}}
+    expected = {"weight_decay": 0.1, "beta_1": 0.8}
+    assert config.load(write(tmp_path / "b.json", more)).optimiser.generator_options == expected
+    assert config.load(tmp_path / "a.json", ["optimiser.generator_options.beta_1=0.8"]).optimiser.generator_options == (
+        expected
+    )
+
+
+def test_another_data_set_does_not_inherit_what_names_the_files_of_the_first(tmp_path):
+    folder = {"dataset": "folder", "root": "carla", "size": [64, 64], "mapping": "m.json", "list": "l.txt"}
+    write(tmp_path / "a.json", {**LEAST, "source": folder})
+    other = config.load(write(tmp_path / "b.json", {"base": "a.json", "source": {"dataset": "gta5", "root": "gta"}}))
+    assert (other.source.mapping, other.source.list, other.source.size) == (None, None, (64, 64))
+    assert config.load(tmp_path / "a.json", ["source.dataset=gta5"]).source.mapping is None
+    same = config.load(write(tmp_path / "c.json", {"base": "a.json", "source": {"dataset": "folder", "root": "x"}}))
+    assert (same.source.mapping, same.source.list) == ("m.json", "l.txt")
+
+
+def test_a_folder_may_bear_a_name_that_is_json(tmp_path):
+    file = write(tmp_path / "a.json", LEAST)
+    settings = config.load(file, ["source.root=2024", "target.root=[1]", "target.split=null", "model.weights=null"])
+    assert (settings.source.root, settings.target.root, settings.target.split) == ("2024", "[1]", "null")
+    assert settings.model.weights is None
+    assert config.load(file, ['source.root="2024"']).source.root == "2024"
+
+
+def test_files_that_belong_to_the_settings_are_relative_to_the_file_that_names_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("configs/maps/m.json", "configs/l.txt", "l.txt", "other/m.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    folder = {"dataset": "folder", "root": "data", "size": [64, 64], "class_file": "other/m.json"}
+    write(tmp_path / "configs/a.json", {**LEAST, "source": {**folder, "mapping": "maps/m.json", "list": "l.txt"}})
+    write(tmp_path / "b.json", {"base": "configs/a.json", "source": {"list": "l.txt"}})
+    (tmp_path / "configs/data").mkdir()
+    found = config.load("configs/a.json").source
+    assert (found.mapping, found.list, found.root) == ("configs/maps/m.json", "configs/l.txt", "data")
+    assert found.class_file == "other/m.json"  # as earlier settings have it: in the working directory
+    assert config.load("b.json").source.list == "l.txt"
+    assert config.load(tmp_path / "configs/a.json") == config.load("configs/a.json")
+    assert config.load("configs/a.json", ["source.mapping=l.txt"]).source.mapping == "l.txt"
+    (tmp_path / "run/other").mkdir(parents=True)
+    (tmp_path / "run/other/m.json").touch()
+    (tmp_path / "run/config.json").write_text(config.dump(config.load("configs/a.json")))
+    assert config.load_record("run/config.json") == config.load("configs/a.json")  # its paths are resolved

@@ -66,11 +66,11 @@ def read_settings(*files):
 
 
 def test_every_key_of_section_train_is_read_by_the_loop():
-    read = set(read_settings("train.py"))
+    read = set(read_settings("train.py", "session.py"))
     assert {f"train.{key}" for key in schema.Train.model_fields} <= read
 
 
 def test_every_section_and_every_key_outside_a_section_is_read_by_the_trainer_or_a_property():
-    read = set(read_settings("train.py")) | set(read_settings("schema.py"))
+    read = set(read_settings("train.py", "session.py")) | set(read_settings("schema.py"))
     for key in schema.Config.model_fields:
         assert {f"config.{key}", f"self.{key}"} & read, key

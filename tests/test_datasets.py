@@ -1,9 +1,12 @@
+import dataclasses
 import inspect
 import json
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
+import downloads
 import numpy as np
 import pytest
 from file_formats import (
@@ -29,7 +32,6 @@ from PIL import Image
 from ass_tf import datasets, files, labels, schema
 
 ROOT = Path(__file__).parents[1]
-REAL = Path(__file__).parents[2] / "shared" / "data"
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -161,7 +163,7 @@ def test_unlabelled_photographs_serve_as_unlabelled_target_only(tmp_path):
     listing = tmp_path / "list.txt"
     listing.write_text("00002")
     message = refusal(datasets.open_roles, CLASSES, None, {**target, "labelled_list": str(listing)}, None, True, True)
-    assert str(tmp_path / "images" / "00002.png") in message
+    assert f"{tmp_path / 'labels'}: holds no label named *.png, one for each image; it holds 00001.png" in message
     for file in (tmp_path / "labels").iterdir():
         file.unlink()
     (tmp_path / "labels").rmdir()
@@ -195,7 +197,7 @@ def test_missing_folders_images_and_labels_are_named(tmp_path):
         ({"0": "sky", "first": "road"}, None, "classes.json: an id must be an integer from 0 to 65535. Received: f"),
         ({"0": "sky", "65536": "road"}, None, "Received: 65536."),
         ({"0": "sky", "1": 7}, None, "classes.json: the name of id 1 must be a string or null. Received: 7."),
-        (["sky"], None, "classes.json: the file must hold a JSON object. Received: list."),
+        (["sky"], None, "classes.json: the file must hold a JSON object. Received: [\"sky\"]."),
         ({"0": "heaven"}, None, "classes.json: some name must be one of classes"),
         ({"0": "sky"}, {"ski": "sky"}, "map.json: a key must be a class of"),
         ({"0": "sky"}, {"sky": "heaven"}, "map.json: sky must map to a name in classes, a train id from 0 to 18, or"),
@@ -266,14 +268,124 @@ def test_command_reports_errors_by_line_and_status(settings, capsys, tmp_path):
     assert [line.split(":")[1].strip()[-9:] for line in errors] == ["00001.png", "00004.png"]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is not there")
-def test_real_data_are_found_and_sound(tmp_path):
-    camvid = open_domain("camvid", REAL / "camvid", split="val")
-    few = datasets.labelled_subset(camvid, 10, 0, None)
-    mapping = {"road line": "road", "unlabelled and sky": "sky", "pedestrian": "person"}
-    (tmp_path / "map.json").write_text(json.dumps(mapping))
-    carla = open_domain("folder", REAL / "carla", mapping=str(tmp_path / "map.json"))
-    drawn = datasets.labelled_subset(carla, 10, 0, None)
-    assert (len(camvid.pairs), len(carla.pairs)) == (101, 479)
+def test_data_sets_as_they_are_distributed_are_found_and_sound(tmp_path):
+    camvid = open_domain("camvid", downloads.write_camvid(tmp_path / "camvid", 5), split="val")
+    few = datasets.labelled_subset(camvid, 3, 0, None)
+    (tmp_path / "map.json").write_text(json.dumps(downloads.CARLA_MAPPING))
+    carla = open_domain("folder", downloads.write_carla(tmp_path / "carla", 4), mapping=str(tmp_path / "map.json"))
+    drawn = datasets.labelled_subset(carla, 3, 0, None)
+    assert (len(camvid.pairs), len(carla.pairs)) == (5, 4)
     sizes = datasets.check({"validation": few, "source": drawn})
-    assert sizes == {"validation": {(360, 480): 10}, "source": {(498, 800): 10}}
+    assert sizes == {"validation": {(360, 480): 3}, "source": {(498, 800): 3}}
+
+
+def folder_of(root, images=("f0.jpg",), labels=("f0.png",), names=("sky", "road")):
+    for name in images:
+        write(root / "images" / name, photograph((8, 8)))
+    for name in labels:
+        write_index(root / "labels" / name, np.ones((8, 8)))
+    (root / "classes.json").write_text(json.dumps({str(i): name for i, name in enumerate(names)}))
+    return root
+
+
+@pytest.mark.parametrize("label", ["f0.PNG", "f0.Png", "für.png"])
+def test_label_is_found_by_the_rule_of_its_image(tmp_path, label):
+    stem = label[:-4]
+    folder_of(tmp_path, [unicodedata.normalize("NFD", f"{stem}.JPG")], [unicodedata.normalize("NFC", label)])
+    (pair,) = open_domain("folder", tmp_path, classes=("sky", "road")).pairs
+    assert pair.label.name == label
+
+
+def test_two_labels_for_one_image_are_refused(tmp_path):
+    folder_of(tmp_path, labels=("f0.png", "f0.PNG"))
+    assert "has the same name" in refusal(open_domain, "folder", tmp_path, classes=("sky", "road"))
+
+
+def test_lists_are_read_as_editors_write_them(tmp_path):
+    folder_of(tmp_path, ["a.jpg", "b.jpg", "ü.jpg", "end .jpg", "x\u2028y.jpg"], [])
+    file = tmp_path / "l.txt"
+
+    def listed(text, encoding="utf-8"):
+        file.write_bytes(text.encode(encoding))
+        opened = open_domain("folder", tmp_path, classes=("sky", "road"), require_labels=False, list=str(file))
+        return names(opened)
+
+    assert listed("a\r\nb\r\n", "utf-8-sig") == ["a", "b"]
+    assert listed("b.jpg\na.jpg") == ["a", "b"]
+    assert listed(unicodedata.normalize("NFD", "ü\n")) == ["ü"]
+    assert listed("end \n  a  \n") == ["a", "end "]
+    assert listed("x\u2028y\n") == ["x\u2028y"]
+    file.write_bytes("a\u200b\n".encode())
+    given = {"classes": ("sky", "road"), "require_labels": False, "list": str(file)}
+    assert refusal(open_domain, "folder", tmp_path, **given).endswith("Received: a\\u200b.")
+    file.write_bytes("a\n".encode("utf-16"))
+    assert "must be text in UTF-8" in refusal(open_domain, "folder", tmp_path, **given)
+
+
+def test_json_files_of_a_data_set_may_begin_with_a_byte_order_mark(tmp_path):
+    folder_of(tmp_path)
+    text = (tmp_path / "classes.json").read_text()
+    (tmp_path / "classes.json").write_text(text, encoding="utf-8-sig")
+    assert len(open_domain("folder", tmp_path, classes=("sky", "road")).pairs) == 1
+
+
+def labelled_of(root, dataset="folder", classes=("sky", "road"), labelled=1, **given):
+    target = {**section(dataset, root, **given), "labelled": labelled, "labelled_seed": 0, "labelled_list": None}
+    return refusal(datasets.open_roles, classes, None, target, None, True, True)
+
+
+def test_labels_that_are_not_there_are_told_by_where_they_were_looked_for(tmp_path):
+    folder_of(tmp_path)
+    message = labelled_of(tmp_path, labels="label")
+    assert message == f"{tmp_path / 'label'}: no such folder; labels named *.png were looked for there."
+    assert labelled_of(tmp_path, labelled=5) == (
+        f"target.labelled must be from 1 to 1, the images with a label in {tmp_path / 'labels'}. Received: 5."
+    )
+
+
+def test_labels_of_another_name_are_told_by_what_there_is(tmp_path):
+    image = tmp_path / "leftImg8bit/train/x/x_000000_000019_leftImg8bit.png"
+    write(image, photograph((8, 8)))
+    write_index(tmp_path / "gtFine/train/x/x_000000_000019_gtFine_labelTrainIds.png", np.ones((8, 8)))
+    message = labelled_of(tmp_path, "cityscapes", CLASSES)
+    assert message == (
+        f"{tmp_path / 'gtFine/train'}: holds no label named *_gtFine_labelIds.png, one for each image; it holds "
+        "x/x_000000_000019_gtFine_labelTrainIds.png, for example."
+    )
+
+
+def test_classes_that_no_label_can_give_are_told_with_the_nearest_name(tmp_path):
+    folder_of(tmp_path, names=("sky", "road", "car"))
+    classes = ("sky", "raod", "car", "unicorn", "zebra")
+    domain = open_domain("folder", tmp_path, classes=classes)
+    assert datasets.unmatched({"source": domain}, classes) == [
+        "source: no label can give the class raod (the nearest is road).",
+        "source: no label can give unicorn, zebra.",
+    ]
+    unlabelled = open_domain("folder", tmp_path, classes=classes, require_labels=False)
+    unlabelled = dataclasses.replace(unlabelled, pairs=(dataclasses.replace(unlabelled.pairs[0], label=None),))
+    assert datasets.unmatched({"unlabelled": unlabelled}, classes) == []
+    assert datasets.unmatched({"source": open_domain("folder", tmp_path, classes=("sky", "car"))}, ("sky", "car")) == []
+
+
+def test_names_of_a_mapping_that_match_nothing_are_told_with_the_nearest(tmp_path):
+    folder_of(tmp_path)
+    mapping = tmp_path / "m.json"
+    given = {"classes": ("sky", "road"), "mapping": str(mapping)}
+    mapping.write_text('{"rode": "road"}')
+    assert "(the nearest is road). Received: rode." in refusal(open_domain, "folder", tmp_path, **given)
+    mapping.write_text('{"road": "rode"}')
+    assert '(the nearest is road). Received: "rode".' in refusal(open_domain, "folder", tmp_path, **given)
+
+
+def test_known_data_set_that_has_none_of_the_classes_is_refused(tmp_path):
+    write_gta5(tmp_path, 1, (4, 8))
+    message = refusal(open_domain, "gta5", tmp_path, classes=("raod", "himmel"))
+    assert message == f"{tmp_path}: classes must name some class of gta5. Received: raod, himmel."
+
+
+def test_names_that_a_list_cannot_hold_are_refused(tmp_path):
+    folder_of(tmp_path)
+    write(tmp_path / "images/a\nb.jpg", photograph((8, 8)))
+    message = refusal(open_domain, "folder", tmp_path, classes=("sky", "road"), require_labels=False)
+    assert message == f"{tmp_path / 'images'}: names of files must not hold control characters. Received: a\\nb.jpg."

@@ -1,7 +1,6 @@
 """G's geometry, function and weights."""
 
 from functools import partial
-from pathlib import Path
 
 import goldens
 import keras
@@ -12,7 +11,6 @@ import tensorflow as tf
 from ass_tf import deeplab
 from ass_tf.labels import IGNORE
 
-SHARED = Path(__file__).parents[2] / "shared"
 SMALL = partial(deeplab._resnet, blocks=(1, 1, 1, 1))
 
 
@@ -186,11 +184,3 @@ def test_a_broken_weights_file_is_named(tmp_path, content):
     (tmp_path / "broken.weights.h5").write_bytes(content)
     with pytest.raises(ValueError, match=r"broken\.weights\.h5"):
         build("mobilenetv2", weights=str(tmp_path / "broken.weights.h5"))
-
-
-def test_the_given_imagenet_weights_load():
-    file = SHARED / "weights" / "mobilenet_v2_imagenet_notop.weights.h5"
-    if not file.exists():
-        pytest.skip(f"{file} is not here")
-    generator = build("mobilenetv2", weights=str(file))
-    assert generator.get_layer("bn_Conv1").get_weights()[3].std() > 0

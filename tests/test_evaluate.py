@@ -1,5 +1,6 @@
 import functools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from rich.console import Console
 
-from ass_tf import checkpoint, config, deeplab, evaluate, files, labels, terminal
+from ass_tf import checkpoint, config, deeplab, evaluate, labels, process, storage, terminal
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("road", "building", "sky")
@@ -122,7 +124,7 @@ def test_wrong_words_are_refused_before_anything_is_read(tmp_path, capsys, words
 
 def test_result_text_has_rows_of_numbers_on_one_line():
     result = {"last": {"miou": 12.5, "iou": {"a": None}, "confusion": [[1, 2], [3, 4]], "text": "[ 1,  2]", "none": []}}
-    text = files.as_json(result)
+    text = storage.as_json(result)
     assert json.loads(text) == result
     assert "[ 1, 2 ]" in text
 
@@ -274,11 +276,11 @@ def test_table_shows_classes_then_means_then_accuracy_for_each_snapshot():
 
     table = evaluate.table_of({"last": scores(200, 40.126), "best": scores(150, 41.0), "versions": {}})
     assert [column.header for column in table.columns] == ["class", "last, step 200", "best, step 150"]
-    rows = list(zip(*(column.cells for column in table.columns)))
+    rows = list(zip(*(map(str, column.cells) for column in table.columns)))
     assert rows[0] == ("road", "40.13", "41.00")
     assert rows[16] == ("train", "-", "-")
     assert rows[19:] == [
-        ("mean of 19 classes", "40.13", "41.00"),
+        ("mean of 18 of 19 classes, without train", "40.13", "41.00"),
         ("mean of 16 classes (synthia16)", "40.13", "41.00"),
         ("pixel accuracy", "41.13", "42.00"),
     ]
@@ -312,3 +314,50 @@ def test_help_does_not_load_tensorflow():
         "except SystemExit: sys.exit('tensorflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+
+
+def test_best_snapshot_that_is_gone_is_said_and_only_the_last_is_scored(run, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/snapshots/step-00000001")
+    result = evaluate.evaluate_run(tmp_path / "run", strips=0)
+    assert "best" not in result
+    assert "note: the best snapshot, of step 1, is gone; only the last is scored." in capsys.readouterr().err
+    for words in (["--snapshot", "best"], ["--snapshot", "both"]):
+        assert evaluate.main(["--run", str(tmp_path / "run"), *words]) == 1
+        assert "the best snapshot, of step 1, is gone" in capsys.readouterr().err
+
+
+def test_out_that_is_a_file_is_refused_before_anything_is_scored(run, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr(process, "start_tensorflow", lambda: pytest.fail("the work has begun"))
+    for out in ("file", "file/below"):
+        assert evaluate.main(["--run", str(run), "--out", str(tmp_path / out)]) == 1
+        assert "--out must be a folder." in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_table_is_printed_even_if_the_results_cannot_be_written(run, tmp_path, capsys, monkeypatch):
+    def full(path, text):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(storage, "write_text", full)
+    assert evaluate.main(["--run", str(run), "--strips", "0", "--out", str(tmp_path / "out")]) == 1
+    out, err = capsys.readouterr()
+    assert "mean of 3 classes" in out
+    assert err.splitlines()[-1] == f"error: {tmp_path / 'out/result.json'}: No space left on device."
+
+
+def test_class_names_are_no_markup_in_the_table(capsys):
+    iou = {"[bold]": 1.0, "[/]": 2.0, ":car:": None}
+    scores = {"step": 5, "images": 1, "miou": 1.5, "pixel_accuracy": 2.0, "iou": iou, "subsets": {}}
+    Console(width=100).print(evaluate.table_of({"last": scores}))
+    out = capsys.readouterr().out
+    for text in ("[bold]", "[/]", ":car:", "mean of 2 of 3 classes, without :car:"):
+        assert text in out
+
+
+def test_pictures_of_images_whose_names_differ_in_odd_letters_are_all_kept():
+    stems = evaluate._stems(["a/b", "a_b", "街/1", "路/1", "x" * 300])
+    assert len(set(stems)) == 5
+    assert stems[0] == "a_b"
+    assert max(len(stem.encode()) for stem in stems) <= 160

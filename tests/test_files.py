@@ -1,13 +1,17 @@
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import odd_files
 import pytest
 from file_formats import open_domain, photograph, refusal, section, truncate, write, write_gta5, write_index, write_png
 from PIL import Image
 
 from ass_tf import datasets, files
+from street_inference import images
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -48,7 +52,7 @@ def test_images_are_upright_rgb(tmp_path):
         ("labels/00002.png", truncate, "cannot be decoded"),
         ("images/00002.png", lambda path: path.write_bytes(b""), "cannot be decoded"),
         ("images/00002.png", lambda path: path.unlink(), "No such file"),
-        ("images/00002.png", lambda path: write(path, np.zeros((40, 80), np.uint16)), "8 bits a channel"),
+        ("images/00002.png", lambda path: write(path, np.ones((4, 8), np.float32), format="TIFF"), "floating-point"),
         ("labels/00002.png", lambda path: write_index(path, np.full((40, 75), 7)), "Received: 40 x 75."),
         ("labels/00002.png", lambda path: write_index(path, np.full((40, 80), 99)), "Received: [99]."),
         ("labels/00002.png", lambda path: write(path, np.full((40, 80), 999, np.uint16)), "Received: [999]."),
@@ -134,3 +138,54 @@ def test_memory_that_cannot_be_written_is_ignored(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     datasets.check({"source": open_domain("gta5", write_gta5(tmp_path / "g", 1))})
+
+
+def test_training_and_inference_read_the_same_pixels_of_the_same_files(tmp_path):
+    kinds = odd_files.make(tmp_path)
+    for path, kind in kinds.items():
+        if kind == odd_files.BROKEN:
+            with pytest.raises(files.DataError) as caught:
+                files.read_image(path)
+            assert str(caught.value).startswith(f"{path}: "), path
+            assert "\n" not in str(caught.value)
+        else:
+            np.testing.assert_array_equal(files.read_image(path), np.asarray(images.decode(path)), err_msg=str(path))
+    found = datasets.open_photographs(tmp_path, (32, 64))
+    assert {pair.image for pair in found.pairs} == set(images.find([str(tmp_path)], tmp_path / "out"))
+
+
+def test_reading_photographs_changes_no_setting_of_the_process():
+    code = (
+        "import warnings, numpy, onnxruntime; from PIL import Image\n"
+        "before = Image.MAX_IMAGE_PIXELS, list(warnings.filters)\n"
+        "import ass_tf.files, street_inference.command\n"
+        "assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_labels_that_are_ignored_altogether_are_refused(tmp_path):
+    write_gta5(tmp_path, 3, (4, 8))
+    for label in (tmp_path / "labels").iterdir():
+        write_index(label, np.zeros((4, 8)))
+    for _ in range(2):  # decoded, then remembered
+        with pytest.raises(files.DataError, match="source: every pixel of every label is ignored"):
+            files.check({"source": open_domain("gta5", tmp_path)})
+    write_index(tmp_path / "labels/00002.png", np.full((4, 8), 7))
+    files.check({"source": open_domain("gta5", tmp_path)})
+
+
+def test_files_that_were_not_asked_for_in_a_long_time_are_forgotten(tmp_path, cache, monkeypatch):
+    now = [1e9]
+    monkeypatch.setattr(files.time, "time", lambda: now[0])
+    for name in "ab":
+        write_gta5(tmp_path / name, 2, (4, 8))
+        files.check({"source": open_domain("gta5", tmp_path / name)})
+    now[0] += 60 * 86400
+    files.check({"source": open_domain("gta5", tmp_path / "a")})
+    now[0] += 60 * 86400
+    write_gta5(tmp_path / "c", 1, (4, 8))
+    files.check({"source": open_domain("gta5", tmp_path / "c")})
+    remembered = {key.split("|")[0].removeprefix(str(tmp_path)) for key in json.loads(cache.read_text())}
+    assert remembered == {"/a/images/00001.png", "/a/images/00002.png", "/c/images/00001.png"}
+    assert [path.name for path in cache.parent.iterdir()] == ["checked.json"]

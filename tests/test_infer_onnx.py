@@ -1,18 +1,16 @@
 import csv
 
 import agreement
-import drawing
 import exports
-import infer_onnx
 import numpy as np
 import odd_files
 import onnx
 import pytest
-import segmenter
 import to_onnx
 from PIL import Image
 
 from ass_tf import labels
+from street_inference import command, drawing, segmenter
 
 
 def summary(out):
@@ -145,7 +143,7 @@ def test_write_that_fails_half_way_keeps_what_is_done_and_lists_it(model, pictur
         saved(path, picture)
 
     monkeypatch.setattr(drawing, "_save", full)
-    assert infer_onnx.main([str(model), str(pictures), "--out", str(tmp_path / "out"), "--outputs", "labels"]) == 1
+    assert command.main([str(model), str(pictures), "--out", str(tmp_path / "out"), "--outputs", "labels"]) == 1
     assert "error: [Errno 28] No space left on device" in capsys.readouterr().err
     assert sorted(results(tmp_path / "out")) == ["0_labels.png", "1_labels.png", "summary.csv"]
     assert [row["name"] for row in summary(tmp_path / "out")] == ["0", "1"]
@@ -161,7 +159,7 @@ def test_picture_on_which_the_model_fails_is_named_and_the_rest_goes_on(model, p
 
     monkeypatch.setattr(segmenter.Segmenter, "labels", fails_on_the_large_one)
     words = [str(model), str(pictures), "--out", str(tmp_path), "--outputs", "labels", "--max-side", "0"]
-    assert infer_onnx.main(words) == 1
+    assert command.main(words) == 1
     assert f"skipped: {pictures / '2.png'}: the model fails on it: Failed to allocate memory" in capsys.readouterr().err
     assert [bool(row["error"]) for row in summary(tmp_path)] == [False, False, True, False]
     assert len(results(tmp_path)) == 4
@@ -177,7 +175,7 @@ def test_interrupt_keeps_what_is_done_and_lists_it(model, pictures, tmp_path, mo
         return labels_of(self, batch)
 
     monkeypatch.setattr(segmenter.Segmenter, "labels", interrupted)
-    assert infer_onnx.main([str(model), str(pictures), "--out", str(tmp_path), "--outputs", "labels"]) == 130
+    assert command.main([str(model), str(pictures), "--out", str(tmp_path), "--outputs", "labels"]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "error: interrupted."
     assert sorted(results(tmp_path)) == ["0_labels.png", "1_labels.png", "summary.csv"]
     assert [row["name"] for row in summary(tmp_path)] == ["0", "1"]

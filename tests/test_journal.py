@@ -1,8 +1,11 @@
 """What a person sees of a run, and how its speed is measured."""
 
 import json
+import os
 from io import StringIO
 
+import numpy as np
+import tensorflow as tf
 from rich.console import Console
 
 from ass_tf import journal
@@ -32,3 +35,54 @@ def test_time_of_validations_and_snapshots_is_not_in_the_speed(tmp_path, monkeyp
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [record["images_per_second"] for record in records] == [3.0, 3.0]
     assert [record["waiting_share"] for record in records] == [0.5, 0.5]
+
+
+def shown_on_the_board(run):
+    """(step, tag) of all that TensorBoard reads of a run."""
+    found = []
+    for file in sorted((run / "tensorboard").iterdir()):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            found += [(event.step, value.tag) for value in event.summary.value]
+    return found
+
+
+def tell(run, start, steps):
+    with journal.Journal(run, 9, start, 1, 1, {}, {}) as log:
+        for step in range(start + 1, steps + 1):
+            log.step(step, {"loss": 1.0}, 0.0)
+        scores = {"miou": 1.0, "pixel_accuracy": 2.0, "iou": {"a": 1.0}}
+        log.validation(steps, scores, np.zeros((4, 4, 3), np.uint8))
+
+
+def test_board_of_a_resumed_run_shows_no_point_twice(tmp_path):
+    run = tmp_path / "x[1]"
+    run.mkdir()
+    tell(run, 0, 5)
+    journal.cut_board(run, 3)
+    assert [step for step, tag in shown_on_the_board(run) if tag == "loss"] == [1, 2, 3]
+    tell(run, 3, 5)
+    shown = shown_on_the_board(run)
+    assert [step for step, tag in shown if tag == "loss"] == [1, 2, 3, 4, 5]
+    assert len(shown) == len(set(shown))
+    journal.cut_board(run, 5, unvalidated=True)
+    assert [tag for _, tag in shown_on_the_board(run) if tag.startswith("validation")] == []
+    assert (5, "loss") in shown_on_the_board(run)
+    assert [p.name for p in (run / "tensorboard").iterdir() if ".tfevents." not in p.name] == []
+
+
+def test_board_that_a_kill_cut_short_is_read_up_to_there(tmp_path):
+    tell(tmp_path, 0, 5)
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    whole = shown_on_the_board(tmp_path)
+    os.truncate(file, file.stat().st_size - 20)
+    journal.cut_board(tmp_path, 5)
+    shown = shown_on_the_board(tmp_path)
+    assert shown == whole[: len(shown)]
+    assert len(whole) > len(shown) > 20
+
+
+def test_undefined_score_is_a_dash(tmp_path, capsys):
+    with journal.Journal(tmp_path, 9, 0, 1, 1, {}, {}) as log:
+        scores = {"miou": None, "pixel_accuracy": None, "iou": {"a": None}}
+        log.validation(3, scores, np.zeros((4, 4, 3), np.uint8))
+    assert "step 3: mIoU - of 0 of 1 classes (none: a), pixel accuracy -" in capsys.readouterr().out

@@ -29,9 +29,9 @@ def test_class_means_are_those_of_the_cells_of_a_class_then_of_the_images(domain
     file = tmp_path / "features/after.npz"
     milestones.note_features(file, forward, {"source": domain, "target": domain}, len(NAMES), 3)
     found = dict(np.load(file))
-    assert set(found) == {"source", "target"}
+    assert set(found) == {"source", "target", "spread"}
     expected = []
-    for pair in domain.pairs[:3]:
+    for pair in datasets.spread(domain.pairs, 3):
         image = np.asarray(Image.open(pair.image).convert("RGB").resize((65, 33), Image.Resampling.BICUBIC), np.float32)
         truth = np.asarray(Image.open(pair.label))
         truth = np.asarray(Image.fromarray(truth).resize((65, 33), Image.Resampling.NEAREST))[::CELL, ::CELL]
@@ -39,6 +39,24 @@ def test_class_means_are_those_of_the_cells_of_a_class_then_of_the_images(domain
     np.testing.assert_allclose(found["source"][0], np.mean(expected, 0), rtol=1e-4)
     assert np.isnan(found["source"][3]).all()  # no train is ever drawn
     assert [p.name for p in file.parent.iterdir()] == ["after.npz"]
+
+
+def test_images_are_spread_over_the_domain_unless_the_run_began_with_the_first_ones(domain, tmp_path, monkeypatch):
+    seen = []
+
+    def read(forward, domain, num_classes):
+        seen.append([pair.name for pair in domain.pairs])
+        return np.zeros(3)
+
+    def note(when):
+        milestones.note_features(tmp_path / f"{when}.npz", forward, {"source": domain}, len(NAMES), 2)
+
+    monkeypatch.setattr(milestones, "_means_of", read)
+    note("before")
+    note("after")
+    np.savez(tmp_path / "before.npz", source=np.zeros(3))  # of version 0.1.0
+    note("after")
+    assert seen == [["00001", "00003"], ["00001", "00003"], ["00001", "00002"]]
 
 
 def test_validation_scores_and_keeps_pictures_that_can_be_coloured_again(domain, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import small_runs
 import tensorflow as tf
 
-from ass_tf import checkpoint, config, optimisers
+from ass_tf import checkpoint, config, optimisers, run_folder
 
 ADDONS = importlib.util.find_spec("tensorflow_addons") is not None
 with_addons = pytest.mark.skipif(not ADDONS, reason="TensorFlow Addons is not here: make test-addons")
@@ -72,10 +72,10 @@ def test_a_run_goes_on_from_its_snapshot_as_if_nothing_had_been(name, options, s
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     assert small_runs.start(file, whole).wait(200) == 0
     process = small_runs.start(file, resumed)
-    small_runs.wait_for(lambda: 3 in checkpoint.snapshots(resumed), process)
+    small_runs.wait_for(lambda: 3 in run_folder.snapshots(resumed), process)
     process.kill()
     process.wait()
-    assert 12 not in checkpoint.snapshots(resumed)
+    assert 12 not in run_folder.snapshots(resumed)
     again = small_runs.start(file, resumed)
     assert again.wait(200) == 0, again.communicate()
     small_runs.assert_identical(resumed, whole)

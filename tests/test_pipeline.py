@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 
+import downloads
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,7 +14,6 @@ from PIL import Image
 from ass_tf import datasets, labels, pipeline
 
 ROOT = Path(__file__).parents[1]
-REAL = Path(__file__).parents[2] / "shared" / "data"
 NAMES = ("road", "sky", "car", "person")
 COLOURS = np.array([[200, 20, 20], [20, 200, 20], [20, 20, 200], [200, 200, 20]], np.uint8)  # of the drawn images
 PLAIN = {"flip": False, "scale": 1.0, "colour": 0.0}
@@ -313,10 +313,10 @@ def test_deterministic_mode_reads_in_parallel_and_an_open_iterator_lets_the_prog
     assert int(done.stdout.partition("at once:")[2]) > 1
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is not there")
-def test_real_data_make_batches():
+def test_a_data_set_as_it_is_distributed_makes_batches(tmp_path):
+    root = str(downloads.write_camvid(tmp_path, 3))
     domain = datasets.open_domain(
-        labels.CLASS_SETS["cityscapes19"], dataset="camvid", root=str(REAL / "camvid"), size=(90, 120), split="val",
+        labels.CLASS_SETS["cityscapes19"], dataset="camvid", root=root, size=(90, 120), split="val",
         images="images", labels="labels", class_file=None, mapping=None, list=None,
     )  # fmt: skip
     for images, train_ids in batches(domain, 3, flip=True, scale=1.5, colour=0.5):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_runs
 
-from ass_tf import files, report, results, tables
+from ass_tf import report, results, storage, tables
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -125,8 +125,10 @@ def test_without_pictures_there_are_none(swept, tmp_path):
 def test_an_unfinished_sweep_and_a_single_run_have_a_page(swept, tmp_path, capsys):
     assert report.main([str(swept / "csa-20-0"), "--out", str(tmp_path / "one")]) == 0
     cells = [{"name": n, "method": "csa", "variant": None, "labelled": 5, "seed": i} for i, n in enumerate("ab")]
-    files.write_text(tmp_path / "sweep.json", json.dumps(cells))
-    files.write_text(tmp_path / "status/b.json", json.dumps({"failed": "<script> is no number", "minutes": 1, "at": 0}))
+    storage.write_text(tmp_path / "sweep.json", json.dumps(cells))
+    storage.write_text(
+        tmp_path / "status/b.json", json.dumps({"failed": "<script> is no number", "minutes": 1, "at": 0})
+    )
     assert report.main([str(tmp_path)]) == 0
     page = (tmp_path / "report/index.html").read_text()
     assert "failed: &lt;script&gt; is no number" in page
@@ -173,7 +175,7 @@ def test_the_point_of_all_labels_is_never_drawn_at_none(tmp_path, monkeypatch):
     ]
     for cell in cells[:3]:  # csa with all labels is not done
         made_runs.make(tmp_path / cell["name"], cell["method"], cell["labelled"], **plain)
-    files.write_text(tmp_path / "sweep.json", json.dumps(cells))
+    storage.write_text(tmp_path / "sweep.json", json.dumps(cells))
     report.curve_chart(tables.tables(results.read(tmp_path))[0])
     ((_, lines, printed),) = drawn
     assert [lines["GA"][0], lines["GA+CSA"][0]] == [(50, 40), (50,)]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import small_runs
 
-from ass_tf import config, files, paper, results, tables
+from ass_tf import config, paper, results, storage, tables
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +17,9 @@ def swept(tmp_path_factory):
 
 def test_runs_that_failed_or_are_missing_are_told_apart(swept, tmp_path):
     cells = [{"name": n, "method": "csa", "variant": None, "labelled": 5, "seed": i} for i, n in enumerate("abc")]
-    files.write_text(tmp_path / "sweep.json", json.dumps(cells))
+    storage.write_text(tmp_path / "sweep.json", json.dumps(cells))
     made_runs.make(tmp_path / "a", labelled=5)
-    files.write_text(tmp_path / "status/b.json", json.dumps({"failed": "the disk is full", "minutes": 1, "at": 0}))
+    storage.write_text(tmp_path / "status/b.json", json.dumps({"failed": "the disk is full", "minutes": 1, "at": 0}))
     runs = results.read(tmp_path)
     assert [run.failed for run in runs] == [None, "the disk is full", None]
     assert [run.settings is None for run in runs] == [False, True, True]

@@ -3,8 +3,9 @@ import struct
 import numpy as np
 import odd_files
 import pytest
-import street_images
 from PIL import Image
+
+from street_inference import images
 
 PICTURE = Image.fromarray(odd_files.photograph((24, 40), 0))
 
@@ -14,7 +15,7 @@ def decoded(tmp_path):
     def decode(content, **options):
         file = tmp_path / "file"
         file.write_bytes(content)
-        return street_images.decode(file, **options)
+        return images.decode(file, **options)
 
     return decode
 
@@ -70,10 +71,10 @@ def test_links_in_a_circle_end(tmp_path):
     (tmp_path / "in" / "again").mkdir(parents=True)
     (tmp_path / "in" / "again" / "back").symlink_to(tmp_path / "in")
     (tmp_path / "in" / "a.png").touch()
-    found = street_images.find([str(tmp_path)], tmp_path / "out")
+    found = images.find([str(tmp_path)], tmp_path / "out")
     assert sorted(path.name for path in found) == ["a.png", "loop.jpg"]
-    with pytest.raises(street_images.Unreadable):
-        street_images.decode(tmp_path / "loop.jpg")
+    with pytest.raises(images.Unreadable):
+        images.decode(tmp_path / "loop.jpg")
 
 
 def test_first_frame_is_taken(decoded):
@@ -83,11 +84,9 @@ def test_first_frame_is_taken(decoded):
 
 
 def test_large_claims_are_refused_before_they_are_unpacked(decoded):
-    with pytest.raises(
-        street_images.Unreadable, match=r"claims 60000 x 60000 pixels, more than --max-pixels 100000000"
-    ):
+    with pytest.raises(images.Unreadable, match="claims more pixels than the 178956970 that are allowed"):
         decoded(odd_files.png_of(60000, 60000))
-    with pytest.raises(street_images.Unreadable, match="more than --max-pixels 959"):
+    with pytest.raises(images.Unreadable, match="claims 40 x 24 pixels, more than the 959 that are allowed"):
         decoded(odd_files.encoded(PICTURE, "PNG"), max_pixels=959)
     assert decoded(odd_files.encoded(PICTURE, "PNG"), max_pixels=960).size == (40, 24)
 
@@ -103,26 +102,81 @@ def test_files_folders_and_patterns_are_found_once_each(tmp_path):
         "missing.png",
         str(tmp_path / "sub/d.txt"),
     ]
-    found = [path.name for path in street_images.find(words, tmp_path / "out")]
+    found = [path.name for path in images.find(words, tmp_path / "out")]
     assert found == ["a.jpg", "b.PNG", "e[1].bmp", "c.tiff", "missing.png", "d.txt"]
 
 
 def test_names_tell_equal_names_apart(tmp_path):
     paths = [tmp_path / name for name in ("x/1/a.jpg", "x/2/a.jpg", "y/2/a.jpg", "b.jpg", "b.png", "c.jpg", "C/C.jpg")]
-    names = street_images.output_names(paths)
+    names = images.output_names(paths)
     assert names == ["1__a", "x__2__a", "y__2__a", "b.jpg", "b.png", f"{tmp_path.name}__c", "C__C"]
 
 
 def test_every_name_is_its_own_and_short_enough(tmp_path):
     paths = [tmp_path / part / ("ü" * 120 + end) for part in "ab" for end in (".jpg", ".png", "é.jpg")]
-    names = street_images.output_names(paths)
+    names = images.output_names(paths)
     assert len({name.casefold() for name in names}) == len(paths)
     assert max(len(f".{name}_overlay.jpg.12345678".encode()) for name in names) < 256
 
 
 def test_pictures_are_shrunk_and_never_enlarged():
-    assert street_images.shrink(PICTURE, 20, (None, None)).shape == (12, 20, 3)
-    assert street_images.shrink(PICTURE, 80, (None, None)).shape == (24, 40, 3)
-    assert street_images.shrink(PICTURE, 0, (None, None)).shape == (24, 40, 3)
-    assert street_images.shrink(PICTURE, 20, (16, 64)).shape == (16, 64, 3)
-    assert street_images.shrink(Image.new("RGB", (1000, 1)), 10, (None, None)).shape == (1, 10, 3)
+    assert images.shrink(PICTURE, 20, (None, None)).shape == (12, 20, 3)
+    assert images.shrink(PICTURE, 80, (None, None)).shape == (24, 40, 3)
+    assert images.shrink(PICTURE, 0, (None, None)).shape == (24, 40, 3)
+    assert images.shrink(PICTURE, 20, (16, 64)).shape == (16, 64, 3)
+    assert images.shrink(Image.new("RGB", (1000, 1)), 10, (None, None)).shape == (1, 10, 3)
+
+
+def below(folder):
+    return [path.relative_to(folder).as_posix() for path in images.find([str(folder)], folder.parent / "out")]
+
+
+def draw(*paths):
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path)
+
+
+def test_links_that_lead_back_end_and_names_are_those_of_real_folders(tmp_path):
+    folder = tmp_path / "p"
+    draw(folder / "b/deep/1.png", folder / "2.png")
+    for link in ("all", "again", "b/deep/up"):
+        (folder / link).symlink_to(folder)
+    (folder / "a_deep").symlink_to(folder / "b/deep")
+    draw(tmp_path / "elsewhere/3.png")
+    (folder / "c").symlink_to(tmp_path / "elsewhere")
+    assert below(folder) == ["2.png", "b/deep/1.png", "c/3.png"]
+
+
+def test_hidden_files_thumbnails_and_results_are_no_photographs_unless_they_are_named(tmp_path):
+    folder = tmp_path / "p"
+    draw(folder / "1.png", folder / "._1.png", folder / ".ipynb_checkpoints/1-checkpoint.png")
+    draw(folder / "@eaDir/1.png", folder / "__MACOSX/1.png", folder / "results/1_colour.png", folder / "mine/4.png")
+    (folder / "results/summary.csv").write_text(",".join(images.SUMMARY_HEAD) + ",road,error\n")
+    (folder / "mine/summary.csv").write_text("my,own,table\n")
+    assert below(folder) == ["1.png", "mine/4.png"]
+    assert below(folder / "results") == ["1_colour.png"]
+    assert below(folder / ".ipynb_checkpoints") == ["1-checkpoint.png"]
+
+
+def test_pattern_below_a_folder_whose_name_is_a_pattern(tmp_path):
+    draw(tmp_path / "photos [1]/a.png", tmp_path / "photos [1]/b.jpg", tmp_path / "photos 1/c.png")
+    found = images.find([str(tmp_path / "photos [1]/*.png")], tmp_path / "out")
+    assert found == [tmp_path / "photos [1]/a.png"]
+    assert images.find([str(tmp_path / "photos*/*.png")], tmp_path / "out") == [
+        tmp_path / "photos 1/c.png",
+        tmp_path / "photos [1]/a.png",
+    ]
+
+
+def test_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    draw(tmp_path / "closed/1.png", tmp_path / "open/2.png")
+    iterdir = type(tmp_path).iterdir
+
+    def refuse(path):
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
+    assert below(tmp_path) == ["open/2.png", "closed"]

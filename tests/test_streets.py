@@ -122,7 +122,10 @@ def test_cityscapes_files_have_its_names_and_grey_raw_ids(tmp_path):
         "leftImg8bit/train/drawnville/drawnville_000001_000019_leftImg8bit.png",
         "leftImg8bit/val/penciltown/penciltown_000000_000019_leftImg8bit.png",
     ]
-    modes = {name.split("/")[0]: Image.open(tmp_path / name).mode for name in files}
+    modes = {}
+    for name in files:
+        with Image.open(tmp_path / name) as picture:
+            modes[name.split("/")[0]] = picture.mode
     assert modes == {"gtFine": "L", "leftImg8bit": "RGB"}
     pictures = {(tmp_path / name).read_bytes() for name in files}
     assert len(pictures) == len(files)
@@ -180,8 +183,25 @@ def test_the_command_writes_both_data_sets_in_several_processes(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["--size", "8x8"], ["--source", "-1"], ["--val", "few"], ["--colour"]])
-def test_a_bad_command_is_refused_in_one_line(tmp_path, arguments):
-    done = command(tmp_path / "out", *arguments)
-    assert done.returncode != 0
-    assert len(done.stderr.splitlines()) == 1
+def test_a_bad_option_is_refused_before_anything_is_drawn(tmp_path, arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        streets.main([str(tmp_path / "out"), *arguments])
+    assert ended.value.code == 2
+    assert " error: " in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named_in_one_line_before_anything_is_drawn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(streets, "draw_scene", None)
+    (tmp_path / "file").touch()
+    assert streets.main([str(tmp_path / "file/out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: OUT must be a folder.")
+
+
+def test_a_folder_of_other_scenes_is_refused_by_the_command_in_one_line(tmp_path, capsys):
+    few = ["--source", "1", "--target", "1", "--val", "1", "--size", "64x128"]
+    assert streets.main([str(tmp_path), *few]) == 0
+    assert streets.main([str(tmp_path), *few, "--seed", "1"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'gta5'}: the folder must be new or hold scenes of ")

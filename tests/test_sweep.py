@@ -11,17 +11,17 @@ import time
 import pytest
 import small_runs
 
-from ass_tf import plans, sweep
+from ass_tf import cells, plans, sweep
 
 TESTS = small_runs.ROOT / "tests"
 TRAINER = [sys.executable, str(TESTS / "sweep_trainer.py")]
 METHODS = {"oracle": "oracle.json", "csa": "csa.json"}
 START = f"""
 import signal, sys
-from ass_tf import sweep
+from ass_tf import cells, sweep
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
-    sweep.TRAIN = {TRAINER}
+    cells.TRAIN = {TRAINER}
     sys.exit(sweep.main())
 """
 
@@ -43,7 +43,7 @@ def plan(tmp_path):
 
 @pytest.fixture(autouse=True)
 def trainer(monkeypatch):
-    monkeypatch.setattr(sweep, "TRAIN", TRAINER)
+    monkeypatch.setattr(cells, "TRAIN", TRAINER)
 
 
 def start(file, out, *words):
@@ -172,17 +172,17 @@ def test_a_failed_run_is_shown_with_its_reason_and_the_rest_goes_on(plan, tmp_pa
 
 def test_of_several_errors_the_first_is_the_reason():
     printed = "warming up\nerror: a.png: no such file.\nerror: and 90 more files.\n"
-    assert sweep._reason(1, printed) == "a.png: no such file."
-    assert sweep._reason(1, "Traceback\n\nKeyError: 3\n\n") == "KeyError: 3"
-    assert sweep._reason(1, "") == "it printed nothing"
-    assert sweep._reason(-9, printed) == sweep._reason(137, printed) == "ended by signal 9"
+    assert cells._reason(1, printed) == "a.png: no such file."
+    assert cells._reason(1, "Traceback\n\nKeyError: 3\n\n") == "KeyError: 3"
+    assert cells._reason(1, "") == "it printed nothing"
+    assert cells._reason(-9, printed) == cells._reason(137, printed) == "ended by signal 9"
 
 
 def test_a_run_without_validation_is_done_and_has_no_score(plan, tmp_path, capsys):
     words = ["--config", str(plan(labelled=[2], seeds=[0])), "--out", str(tmp_path / "out")]
     assert sweep.main([*words, "--set", "validation=null"]) == 0
     printed = capsys.readouterr().out
-    assert "csa-2-0: done, without a validation" in printed
+    assert "csa-2-0: done, without a score" in printed
     assert printed.splitlines()[-1].split() == ["csa", "-"]
 
 

@@ -8,7 +8,7 @@ import statistics
 import made_runs
 import pytest
 
-from ass_tf import files, results, tables
+from ass_tf import results, storage, tables
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_differences_are_of_the_same_seed(tmp_path):
         result["last"]["miou"] = float(miou)
         file.write_text(json.dumps(result))
         cells.append({"name": f"{method}{seed}", "method": method, "variant": None, "labelled": 5, "seed": seed})
-    files.write_text(tmp_path / "sweep.json", json.dumps(cells))
+    storage.write_text(tmp_path / "sweep.json", json.dumps(cells))
     (table,) = tables.tables(results.read(tmp_path))
     assert table.gains == {"GA+CSA over oracle": ["+2.0 ± 1.4 (2 of 3)"]}
     (alone,) = tables.tables([run for run in results.read(tmp_path) if run.method == "csa"])
@@ -64,12 +64,12 @@ def test_variants_are_compared_with_the_same_variant(tmp_path):
             name = f"{method}-{variant}"
             made_runs.make(tmp_path / name, method)
             cells.append({"name": name, "method": method, "variant": variant, "labelled": 20, "seed": 0})
-    files.write_text(tmp_path / "sweep.json", json.dumps(cells))
+    storage.write_text(tmp_path / "sweep.json", json.dumps(cells))
     (table,) = tables.tables(results.read(tmp_path))
     assert list(table.gains) == ["GA+CSA a over oracle a", "GA+CSA b over oracle b"]
     for cell in cells[:2]:
         cell["variant"] = None
-    files.write_text(tmp_path / "sweep.json", json.dumps([cells[0], *cells[2:]]))
+    storage.write_text(tmp_path / "sweep.json", json.dumps([cells[0], *cells[2:]]))
     (table,) = tables.tables(results.read(tmp_path))
     assert list(table.gains) == ["GA+CSA a over oracle", "GA+CSA b over oracle"]
 
@@ -87,6 +87,6 @@ def test_a_column_knows_its_number_of_labels_from_any_of_its_runs(swept, tmp_pat
     for cell in cells:
         if (swept / cell["name"]).exists():
             (tmp_path / cell["name"]).symlink_to(swept / cell["name"])
-    files.write_text(tmp_path / "sweep.json", json.dumps(cells))
+    storage.write_text(tmp_path / "sweep.json", json.dumps(cells))
     (table,) = tables.tables(results.read(tmp_path))
     assert table.counts == [20, 40]

@@ -5,12 +5,13 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from small_runs import LOSSES, MEASURES, ROOT, assert_identical, content, log_of, start, tensors, wait_for
 
-from ass_tf import checkpoint, config, train
+from ass_tf import config, evaluate, run_folder, train
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +27,9 @@ def runs(file, tmp_path_factory):
     wait_for(lambda: (run / "log.jsonl").exists() and (run / "log.jsonl").stat().st_size, first)
     first.terminate()
     out, err = first.communicate()
-    saved = list(checkpoint.snapshots(run))
+    saved = list(run_folder.snapshots(run))
     second = start(file, run)
-    wait_for(lambda: list(checkpoint.snapshots(run)) != saved, second)
+    wait_for(lambda: list(run_folder.snapshots(run)) != saved, second)
     second.kill()
     second.communicate()
     killed = not (run / "result.json").exists()
@@ -73,7 +74,8 @@ def test_run_folder_holds_settings_versions_data_lists_log_snapshots_and_results
     assert set(session["versions"]) == {"ass_tf", "python", "tensorflow", "keras", "numpy", "pillow"}
     assert session["command"][1:] == ["--config", str(file), "--run", str(run)]
     assert session["replicas"] == 1
-    lists = {p.stem: p.read_text().splitlines() for p in (run / "data").iterdir()}
+    assert set(json.loads((run / "data/tables.json").read_text())) == {"source", "labelled", "validation"}
+    lists = {p.stem: p.read_text().splitlines() for p in (run / "data").glob("*.txt")}
     assert {role: len(names) for role, names in lists.items()} == {
         "source": 4,
         "labelled": 2,
@@ -84,7 +86,7 @@ def test_run_folder_holds_settings_versions_data_lists_log_snapshots_and_results
     result = json.loads((run / "result.json").read_text())
     assert (result["method"], result["labelled_images"], result["last"]["step"]) == ("csa", 2, 14)
     assert result["best"]["step"] in (8, 14)
-    assert list(checkpoint.snapshots(run)) == sorted({result["best"]["step"], 14})
+    assert list(run_folder.snapshots(run)) == sorted({result["best"]["step"], 14})
 
 
 def test_log_has_the_mean_of_every_loss_each_n_steps_and_the_validations(finished):
@@ -130,7 +132,11 @@ def test_run_folder_keeps_pictures_and_where_the_features_lie(finished):
     assert kept == {f"{i}_{kind}.png" for i in range(2) for kind in ("image", "truth", "prediction")}
     before, after = (dict(np.load(finished.run / f"features/{when}.npz")) for when in ("before", "after"))
     for means in (before, after):
-        assert {name: array.shape[0] for name, array in means.items()} == {"source": 19, "target": 19}
+        assert {name: array.shape[:1] for name, array in means.items()} == {
+            "source": (19,),
+            "target": (19,),
+            "spread": (),
+        }
     road = 0
     assert np.isfinite(after["target"][road]).all()
     assert (before["target"][road] != after["target"][road]).any()
@@ -196,6 +202,16 @@ def test_loss_that_is_not_finite_stops_the_run_with_the_step_and_the_term(file, 
     assert not (tmp_path / "run" / "result.json").exists()
 
 
+def test_validation_judges_the_network_in_float32_as_evaluate_does(file, tmp_path):
+    """In bfloat16 the predictions of this network differ in a good part of the pixels."""
+    words = ["train.precision=mixed_bfloat16", "train.steps=2", "method=joint", "train.feature_images=0"]
+    assert train.main(["--config", str(file), "--run", str(tmp_path / "run"), "--set", *words]) == 0
+    trained = json.loads((tmp_path / "run/result.json").read_text())["last"]
+    scored = evaluate.evaluate_run(tmp_path / "run", snapshot="last", strips=0)["last"]
+    assert scored["confusion"] == trained["confusion"]
+    assert keras.mixed_precision.global_policy().name == "float32"  # as it was before the command
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_run_of_lower_precision_keeps_float32_weights(file, tmp_path, precision):
@@ -203,6 +219,6 @@ def test_run_of_lower_precision_keeps_float32_weights(file, tmp_path, precision)
     words += ["--set", f"train.precision={precision}", "train.steps=3"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    values = tensors(checkpoint.snapshots(tmp_path / "run")[3])
+    values = tensors(run_folder.snapshots(tmp_path / "run")[3])
     assert {value.dtype for value in values.values() if value.dtype.kind == "f"} == {np.dtype("float32")}
     assert ("loss_scale/.ATTRIBUTES/VARIABLE_VALUE" in values) == (precision == "mixed_float16")

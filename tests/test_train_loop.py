@@ -3,14 +3,16 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_runs import content, log_of, tensors
+from small_runs import ROOT, content, log_of, tensors
 
-from ass_tf import adversary, checkpoint, config, pipeline, process, streets, train
+from ass_tf import adversary, config, pipeline, process, run_folder, session, streets, train
 
 
 class Generator:
@@ -41,17 +43,18 @@ class Counting:
 def command(file, tmp_path, monkeypatch, capsys):
     """Runs the command line with a game that counts; `at` maps a step to what happens in it."""
 
-    def call(*words, at=None, run=tmp_path / "run", spoilt=None):
+    def call(*words, at=None, run=tmp_path / "run", spoilt=None, game=Counting):
         def before_step(step, batch):
             (at or {}).get(step, lambda batch: None)(batch)
             if step == spoilt:
                 call.game.networks.generator.weights[0].assign([0.0, float("nan")])
 
         def build_game(config, strategy, resumed):
-            call.resumed, call.game = resumed, (game := Counting(before_step))
-            return game, tf.train.Checkpoint(done=game.done, ballast=tf.Variable(tf.zeros([50_000])))
+            call.resumed, call.game = resumed, game(before_step)
+            call.game.loss_scale = None if game is Counting else object()
+            return call.game, tf.train.Checkpoint(done=call.game.done, ballast=tf.Variable(tf.zeros([50_000])))
 
-        monkeypatch.setattr(train, "build_game", build_game)
+        monkeypatch.setattr(session, "build_game", build_game)
         words = ["method=joint", "validation=null", "train.deterministic=false", "train.feature_images=0", *words]
         try:
             status = train.main(["--config", str(file), *(["--run", str(run)] if run else []), "--set", *words])
@@ -82,7 +85,7 @@ def send(number, times=1):
 
 def counted(run):
     """Step of the newest snapshot, which is what the game has counted."""
-    folder, state = checkpoint.state_of(run)
+    folder, state = run_folder.state_of(run)
     assert tensors(folder)["done/.ATTRIBUTES/VARIABLE_VALUE"] == state["step"]
     return state["step"]
 
@@ -248,7 +251,7 @@ def test_image_that_becomes_unreadable_is_named_in_one_line(command, file, scene
 
 
 def test_second_process_on_the_same_folder_is_refused(command, tmp_path):
-    with checkpoint.claim(tmp_path / "run", config.dump(config.load(command().run / "config.json"))):
+    with run_folder.claim(tmp_path / "run", config.load(command().run / "config.json")):
         done = command()
     assert (done.status, done.err) == (1, [f"error: {done.run}: another process is training in this folder."])
 
@@ -286,13 +289,13 @@ def test_wrong_settings_are_one_line_with_status_2_and_make_no_folder(command):
 
 def test_batch_that_does_not_divide_among_replicas_is_one_line(file, tmp_path, capsys, two_replicas):
     settings = config.load(file, ["batch.labelled=3"])
-    with pytest.raises(train.TrainingError) as caught:
-        train.build_game(settings, two_replicas)
+    with pytest.raises(session.TrainingError) as caught:
+        session.build_game(settings, two_replicas)
     assert str(caught.value) == (
         "batch.source must be a multiple of the number of replicas, 2 (CUDA_VISIBLE_DEVICES chooses the GPUs). "
         "Received: 1."
     )
-    train.build_game(config.load(file, ["method=oracle", "batch.labelled=2"]), two_replicas)  # source is not read
+    session.build_game(config.load(file, ["method=oracle", "batch.labelled=2"]), two_replicas)  # source is not read
 
 
 def test_run_folder_is_named_by_file_and_settings_if_not_given(command, file, scenes, tmp_path, monkeypatch):
@@ -305,3 +308,37 @@ def test_run_folder_is_named_by_file_and_settings_if_not_given(command, file, sc
     names = [p.name for p in (tmp_path / "runs").iterdir()]
     assert len(names) == 2
     assert all(name.startswith("small-") for name in names)
+
+
+def test_finite_scores_alone_are_the_best():
+    state = {"best": None, "last": None}
+    for step, miou in ((1, None), (2, 3.0), (3, None), (4, 2.0), (5, 3.5)):
+        train._note_scores(state, step, {"miou": miou})
+        assert state["last"]["step"] == step
+    assert state["best"]["step"] == 5
+    state["rejudged"] = True
+    train._note_scores(state, 6, {"miou": 1.0})
+    assert (state["best"]["step"], "rejudged" in state) == (6, False)
+
+
+def test_step_that_the_loss_scale_skips_goes_on_without_shares(command):
+    class Scaled(Counting):
+        def step(self, batch, measure_shares):
+            terms = super().step(batch, measure_shares)
+            overflow = float("inf") if int(self.done) == 4 else 1.0
+            norms = {"gradient_norm_a": tf.constant(overflow), "gradient_norm_b": tf.constant(1.0)}
+            return {**terms, **(norms if measure_shares else {})}
+
+    done = command("train.shares_every=2", "train.steps=6", game=Scaled)
+    assert done.status == 0
+    assert [record["step"] for record in log_of(done.run) if "gradient_shares" in record] == [2, 6]
+
+
+def test_reader_that_has_gone_ends_training_quietly(file, tmp_path):
+    words = [sys.executable, "-m", "ass_tf.train", "--config", str(file), "--run", str(tmp_path / "run")]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.stdout.close()
+    with process.stderr as stderr:
+        told = [line for line in stderr.read().splitlines() if not line.startswith("checking the data")]
+    assert (process.wait(60), told) == (141, [])

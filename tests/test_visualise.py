@@ -99,3 +99,13 @@ def test_failed_writing_leaves_the_old_png_whole(tmp_path, monkeypatch):
         visualise.save_png(path, noise(6, 6))
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("name", ["道路", "two\nlines", "\udcff", "[bold]", "", "wide " * 999])
+def test_any_name_can_be_a_caption_and_stand_in_a_legend(name):
+    image = noise(40, 60)
+    assert visualise.strip([image, image], [name, name]).shape[1] == 2 * 60 + visualise.GAP
+    for width in (10, 300):
+        picture = visualise.legend([name, "road"], PALETTE, width)
+        assert picture.shape[1] == width
+        assert {tuple(c) for c in PALETTE[:2]} <= {tuple(c) for c in picture.reshape(-1, 3)}

@@ -1,25 +1,29 @@
-"""Image files for inference: found, named without clashes, and decoded to upright 8-bit RGB whatever their packing.
+"""Image files: found, named without clashes, and decoded to upright 8-bit RGB whatever their packing.
 
-Needs Pillow and NumPy only. Running a model on them is left to `segmenter`, writing results to `drawing`.
+Needs Pillow and NumPy only, and changes no setting of Pillow's. Training, inference and calibration find and read
+photographs by these functions alone.
 """
 
 from __future__ import annotations
 
 import collections
+import csv
 import glob
 import os
 import unicodedata
-import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF")
-MAX_PIXELS = 100_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000")
+MAX_PIXELS = 178_956_970  # above it Pillow raises an error unless it is told not to
+SKIPPED = ("@eaDir", "__MACOSX", "$RECYCLE.BIN")  # folders of thumbnails and remains beside people's images
+SUMMARY_HEAD = ["file", "name", "height", "width", "read_seconds", "run_seconds", "write_seconds"]
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -31,8 +35,6 @@ TURNS = {
 }  # EXIF's orientations
 
 Image.init()  # before there are threads
-Image.MAX_IMAGE_PIXELS = None  # `decode` has a limit of its own, with a message of its own
-warnings.simplefilter("ignore")  # Pillow warns of oddities that do not matter here
 
 
 class Unreadable(ValueError):
@@ -51,29 +53,71 @@ def find(words: Sequence[str], out: Path) -> list[Path]:
     """
     found: dict[str, Path] = {}
     for word in words:
-        matches = [word] if os.path.lexists(word) else sorted(glob.glob(word, recursive=True)) or [word]
-        for match in matches:
-            for path in _walk(Path(match), set()) if os.path.isdir(match) else [Path(match)]:
+        for match in _matches(word):
+            paths = _images_in(Path(match)) if os.path.isdir(match) else [Path(match)]
+            for path in paths:
                 found.setdefault(os.path.realpath(path), path)
     results = Path(os.path.realpath(out))
     return [path for real, path in found.items() if results not in Path(real).parents]
 
 
-def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
-    """Files below a folder that have an image's suffix; a folder that cannot be read stands for itself."""
-    if os.path.realpath(folder) in seen:  # links may lead in a circle
-        return
-    seen.add(os.path.realpath(folder))
+def _matches(word: str) -> list[str]:
+    """What a word stands for; as much of it as there is by that very name is no pattern."""
+    if os.path.lexists(word):
+        return [word]
+    parts = Path(word).parts
+    known = next(n for n in range(len(parts), -1, -1) if n == 0 or os.path.lexists(Path(*parts[:n])))
+    above = glob.escape(str(Path(*parts[:known]))) if known else ""
+    return sorted(glob.glob(os.path.join(above, *parts[known:]), recursive=True)) or [word]
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """Images below a folder; a folder that cannot be read stands for itself."""
+    refused: list[Path] = []
+    found = walk(folder, lambda path, _: refused.append(path))
+    return [*(path for path in found if path.suffix.lower() in SUFFIXES), *refused]
+
+
+def walk(folder: Path, refuse: Callable[[Path, OSError], Any]) -> list[Path]:
+    """Files below a folder in order, links followed, each real folder once.
+
+    Left out are hidden files and folders, those in SKIPPED, and folders of results (`holds_results`), unless `folder`
+    itself is one.
+
+    Args:
+        folder: where to begin.
+        refuse: called with each folder that cannot be read, and why.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    links = [folder]  # followed when all that has a real name of its own has been seen under it
+    while links:
+        waiting = [links.pop(0)]
+        while waiting:
+            here = waiting.pop()
+            if os.path.realpath(here) in seen or (here != folder and holds_results(here)):
+                continue
+            seen.add(os.path.realpath(here))
+            try:
+                inside = [path for path in here.iterdir() if path.name[0] != "." and path.name not in SKIPPED]
+            except OSError as error:
+                refuse(here, error)
+                continue
+            for path in sorted(inside):
+                if not os.path.isdir(path):
+                    found.append(path)
+                else:
+                    (links if path.is_symlink() else waiting).append(path)
+    return sorted(found)
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether a folder holds what an earlier call of `command` wrote."""
     try:
-        inside = sorted(folder.iterdir())
-    except OSError:
-        yield folder
-        return
-    for path in inside:
-        if os.path.isdir(path):
-            yield from _walk(path, seen)
-        elif path.suffix.lower() in SUFFIXES:
-            yield path
+        with open(folder / "summary.csv", encoding="utf-8", errors="replace", newline="") as file:
+            return next(csv.reader(file), [])[: len(SUMMARY_HEAD)] == SUMMARY_HEAD
+    except (OSError, csv.Error):
+        return False
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
@@ -131,9 +175,7 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
-                raise Unreadable(
-                    f"claims {width} x {height} pixels, more than --max-pixels {max_pixels} allows: a bomb?"
-                )
+                raise Unreadable(f"claims {width} x {height} pixels, more than the {max_pixels} that are allowed.")
             image.load()
             return _as_rgb(_upright(image))
     except (Unreadable, MemoryError):
@@ -142,6 +184,8 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise Unreadable("no such file.") from None
     except Image.UnidentifiedImageError:
         raise Unreadable("is no JPEG, PNG, WebP, BMP or TIFF, or is damaged.") from None
+    except Image.DecompressionBombError:
+        raise Unreadable(f"claims more pixels than the {min(max_pixels, MAX_PIXELS)} that are allowed.") from None
     except OSError as error:
         raise Unreadable(f"{(error.strerror or str(error) or repr(error)).splitlines()[0]}.") from None
     except Exception as error:  # a damaged file makes Pillow raise errors of many kinds
