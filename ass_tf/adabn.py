@@ -150,9 +150,14 @@ def _write_records(
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.adabn", description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--run", type=Path, required=True, metavar="DIR", help="folder that ass_tf.train wrote")
-    add("--out", type=Path, required=True, metavar="DIR", help="folder of the new run")
-    add("--images", type=Path, metavar="DIR", help="folder of photographs (default: the run's own target images)")
+    add("--run", type=terminal.path, required=True, metavar="DIR", help="folder that ass_tf.train wrote")
+    add("--out", type=terminal.path, required=True, metavar="DIR", help="folder of the new run")
+    add(
+        "--images",
+        type=terminal.path,
+        metavar="DIR",
+        help="folder of photographs (default: the run's own target images)",
+    )
     add("--snapshot", choices=["last", "best"], default="last", help="default: last")
     add("--count", type=terminal.count, default=COUNT, metavar="N", help=f"photographs to use (default: {COUNT})")
     options = parser.parse_args(arguments)

@@ -196,7 +196,7 @@ def dump(config: Config) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.config", description="Show settings.")
     wanted = parser.add_mutually_exclusive_group(required=True)
-    wanted.add_argument("file", nargs="?", help="a settings file: print what it resolves to")
+    wanted.add_argument("file", type=terminal.path, nargs="?", help="a settings file: print what it resolves to")
     wanted.add_argument("--schema", action="store_true", help="print the JSON schema of settings files")
     parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
     options = parser.parse_args(arguments)

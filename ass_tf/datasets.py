@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from ass_tf import config  # settings are seen by command lines only
 
     parser = argparse.ArgumentParser(prog="python -m ass_tf.datasets", description="Check the data of a settings file.")
-    parser.add_argument("file", metavar="CONFIG", help="a settings file")
+    parser.add_argument("file", type=terminal.path, metavar="CONFIG", help="a settings file")
     parser.add_argument("--set", action="append", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--list", choices=("source", "target", "labelled", "validation"), help="print the image names")
     options = parser.parse_args(arguments)

@@ -122,8 +122,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.demo", description=__doc__.splitlines()[0])
     add, whole = parser.add_argument, streets.whole_number
     add("--seed", type=whole, default=0, help="of the scenes, the labelled subset and the training (default: 0)")
-    add("--out", type=Path, default=Path("runs/demo"), help="folder of data, runs and results (default: runs/demo)")
-    add("--images", type=Path, metavar="DIR", help="street images for the exported model, yours say")
+    add(
+        "--out",
+        type=terminal.path,
+        default=Path("runs/demo"),
+        help="folder of data, runs and results (default: runs/demo)",
+    )
+    add("--images", type=terminal.path, metavar="DIR", help="street images for the exported model, yours say")
     add("--scenes", type=terminal.count, default=SCENES, metavar="N",
         help=f"game scenes; with them come N/2 camera scenes to train and N/5 to validate on (default: {SCENES})",
     )  # fmt: skip

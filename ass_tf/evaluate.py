@@ -264,7 +264,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m ass_tf.evaluate",
         description="Score a run on labelled images: a table, result.json, and strips of image, truth and prediction.",
     )
-    parser.add_argument("--run", required=True, metavar="DIR", help="folder that ass_tf.train wrote")
+    parser.add_argument(
+        "--run", type=terminal.path, required=True, metavar="DIR", help="folder that ass_tf.train wrote"
+    )
     parser.add_argument("--snapshot", choices=[*SNAPSHOTS, "both"], help="default: both, or last if never validated")
     parser.add_argument(
         "--data",
@@ -277,7 +279,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--flip", action="store_true", help="average with the mirrored images")
     parser.add_argument("--scales", type=scale, nargs="+", default=[1.0], metavar="S", help="average over these scales")
     parser.add_argument("--strips", type=int, default=8, metavar="N", help="images to draw (default 8)")
-    parser.add_argument("--out", metavar="DIR", help="folder of result.json and strips/ (default: DIR/evaluation)")
+    parser.add_argument(
+        "--out", type=terminal.path, metavar="DIR", help="folder of result.json and strips/ (default: DIR/evaluation)"
+    )
     options = parser.parse_args(arguments)
     try:
         evaluate_run(

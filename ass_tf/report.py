@@ -14,7 +14,6 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -263,8 +262,12 @@ def page(title: str, runs: Sequence[Run], with_pictures: bool = True) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.report", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, metavar="RUN_OR_SWEEP", help="a run's folder, or one that holds runs")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (default: report/ in it)")
+    parser.add_argument(
+        "folder", type=terminal.path, metavar="RUN_OR_SWEEP", help="a run's folder, or one that holds runs"
+    )
+    parser.add_argument(
+        "--out", type=terminal.path, metavar="DIR", help="folder of the results (default: report/ in it)"
+    )
     parser.add_argument("--title", metavar="TEXT", help="heading of the page (default: the folder's name)")
     parser.add_argument("--without-pictures", action="store_true", help="no images of the data sets on the page")
     options = parser.parse_args(arguments)

@@ -137,7 +137,7 @@ def whole_number(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m ass_tf.streets", description="Draw two street data sets.")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder; gta5/ and cityscapes/ are drawn in it")
+    parser.add_argument("out", type=terminal.path, metavar="OUT", help="folder; gta5/ and cityscapes/ are drawn in it")
     told = {
         "source": (300, "game scenes"),
         "target": (120, "camera scenes to train on"),

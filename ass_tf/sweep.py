@@ -129,9 +129,9 @@ def table(folder: Folder, cells: Sequence[Cell]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.sweep", description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--config", type=Path, required=True, metavar="FILE", help="the sweep, e.g. configs/carla_camvid.json")
+    add("--config", type=terminal.path, required=True, metavar="FILE", help="the sweep, e.g. configs/carla_camvid.json")
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs")
-    add("--out", type=Path, metavar="DIR", help="folder of the runs (default: runs/<file>)")
+    add("--out", type=terminal.path, metavar="DIR", help="folder of the runs (default: runs/<file>)")
     add(
         "--processes",
         type=terminal.count,

@@ -12,6 +12,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -47,6 +48,15 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more. Received: {text}.")
     return int(text)
+
+
+def path(text: str) -> Path:
+    """An option's file or folder, under a name that every command can use."""
+    try:
+        storage.check_name(text, "a name")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return Path(text)
 
 
 def complain(error: object, status: int) -> int:

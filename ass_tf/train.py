@@ -209,11 +209,15 @@ def _note_features(config, run, when, judge, domains) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     description = "Train, or go on training, by a settings file."
     parser = argparse.ArgumentParser(prog="python -m ass_tf.train", description=description)
-    parser.add_argument("--config", required=True, metavar="FILE", help="settings, e.g. configs/gta_csa.json")
+    parser.add_argument(
+        "--config", type=terminal.path, required=True, metavar="FILE", help="settings, e.g. configs/gta_csa.json"
+    )
     parser.add_argument(
         "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. optimiser.lr=1e-4"
     )
-    parser.add_argument("--run", metavar="DIR", help="run folder (default: runs/<file>-<digest of the settings>)")
+    parser.add_argument(
+        "--run", type=terminal.path, metavar="DIR", help="run folder (default: runs/<file>-<digest of the settings>)"
+    )
     options = parser.parse_args(arguments)
     try:
         config = settings_module.load(options.config, options.set)

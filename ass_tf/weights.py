@@ -141,8 +141,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.weights", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("source", metavar="FILE", help="checkpoint, weights file, `imagenet`, or the folder of a run to write out")
-    add("--out", type=Path, required=True, metavar="FILE", help="safetensors file to write")
-    add("--config", metavar="FILE", help="settings whose network the weights are for (default: ResNet-101, 19 classes)")
+    add("--out", type=terminal.path, required=True, metavar="FILE", help="safetensors file to write")
+    add(
+        "--config",
+        type=terminal.path,
+        metavar="FILE",
+        help="settings whose network the weights are for (default: ResNet-101, 19 classes)",
+    )
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="with --config: changes of it")
     layouts = ["auto", torch_files.LAYOUT, torch_layout.TORCHVISION]
     add("--layout", choices=layouts, default="auto", help="of a PyTorch checkpoint (default: if the file tells)")

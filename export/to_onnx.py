@@ -171,16 +171,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python export/to_onnx.py", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add(
-        "--run", type=Path, metavar="DIR", help="folder that ass_tf.train wrote (default: the newest finished in runs/)"
+        "--run",
+        type=terminal.path,
+        metavar="DIR",
+        help="folder that ass_tf.train wrote (default: the newest finished in runs/)",
     )
-    add("--out", type=Path, metavar="FILE", help="default: RUN/export/model.onnx, or model_int8.onnx and so on")
+    add(
+        "--out", type=terminal.path, metavar="FILE", help="default: RUN/export/model.onnx, or model_int8.onnx and so on"
+    )
     add("--snapshot", choices=["last", "best"], default="last", help="default: last")
     add("--size", type=_size, metavar="HxW", help="take images of this size only (default: any)")
     add("--batch", type=_positive, metavar="N", help="take this number of images only (default: any)")
     add("--opset", type=int, choices=range(14, 19), default=17, help="version of ONNX' operators (default: 17)")
     add("--probabilities", action="store_true", help="give the softmax beside the labels")
     add("--precision", choices=["float32", "float16", "int8"], default="float32", help="of weights; int8: of all")
-    add("--calibrate", type=Path, metavar="DIR", help="int8: images for the ranges (default: the run's target images)")
+    add(
+        "--calibrate",
+        type=terminal.path,
+        metavar="DIR",
+        help="int8: images for the ranges (default: the run's target images)",
+    )
     options = parser.parse_args(arguments)
     if options.calibrate and options.precision != "int8":
         parser.error("--calibrate goes with --precision int8")

@@ -45,8 +45,12 @@ def export(run: Path, out: Path, *, which: str = "last", probabilities: bool = F
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python export/to_saved_model.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--run", type=Path, metavar="DIR", help="folder that ass_tf.train wrote (default: the newest)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of versions (default: RUN/export/saved_model)")
+    parser.add_argument(
+        "--run", type=terminal.path, metavar="DIR", help="folder that ass_tf.train wrote (default: the newest)"
+    )
+    parser.add_argument(
+        "--out", type=terminal.path, metavar="DIR", help="folder of versions (default: RUN/export/saved_model)"
+    )
     parser.add_argument("--snapshot", choices=["last", "best"], default="last", help="default: last")
     parser.add_argument("--probabilities", action="store_true", help="give the softmax beside the labels")
     options = parser.parse_args(arguments)

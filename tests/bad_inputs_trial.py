@@ -1,6 +1,7 @@
 """One trial of `check_inputs`: a form of a command on a fresh copy of the base, with one damage or two.
 
-Damages are functions that `damage` notes, in the modules bad_inputs_json, bad_inputs_files and bad_inputs_calls.
+Damages are functions that `damage` notes, in the modules bad_inputs_json, bad_inputs_files, bad_inputs_runs and
+bad_inputs_calls.
 """
 
 import random
@@ -125,7 +126,7 @@ def hurt(trial, kinds, draw):
         if entry.kind in kinds:
             by_kind.setdefault(entry.kind, []).append(entry)
     kind = draw.choice(sorted(by_kind))
-    chosen = draw.choice(by_kind[kind])
+    chosen = draw.choice(sorted(by_kind[kind], key=lambda entry: entry.name))
     files = sorted(path for pattern in kinds[kind] for path in trial.folder.glob(pattern))
     if kind == "block":
         files = [trial.folder / path for path in kinds[kind]]

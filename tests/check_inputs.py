@@ -22,9 +22,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import bad_inputs_calls  # noqa: F401 (notes its damages, as the next two)
+import bad_inputs_calls  # noqa: F401 (notes its damages, as the next three)
 import bad_inputs_files  # noqa: F401
 import bad_inputs_json  # noqa: F401
+import bad_inputs_runs  # noqa: F401
 from bad_inputs_forms import COMMANDS, FORMS
 from bad_inputs_judge import KINDS, errors_of, judge
 from bad_inputs_trial import prepare, sound

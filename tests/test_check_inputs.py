@@ -1,8 +1,9 @@
 """The judge of `check_inputs`, on made-up outcomes: no command runs here."""
 
-import bad_inputs_calls  # noqa: F401 (notes its damages, as the next two)
+import bad_inputs_calls  # noqa: F401 (notes its damages, as the next three)
 import bad_inputs_files  # noqa: F401
 import bad_inputs_json  # noqa: F401
+import bad_inputs_runs  # noqa: F401
 import pytest
 from bad_inputs_forms import COMMANDS, FORMS, forms_of
 from bad_inputs_judge import Expectation, Outcome, digests, judge

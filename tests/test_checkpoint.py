@@ -102,9 +102,7 @@ def test_newest_and_best_snapshot_are_kept(tmp_path):
 
 def test_best_of_a_run_that_was_never_validated_is_refused_and_the_last_is_named(tmp_path):
     checkpoint.save(tmp_path, variables(0.0), {"step": 3, "best": None})
-    with pytest.raises(
-        RunFolderError, match=r"no snapshot is the best, .*; take the last, of step 3"
-    ):
+    with pytest.raises(RunFolderError, match=r"no snapshot is the best, .*; take the last, of step 3"):
         run_folder.state_of(tmp_path, "best")
 
 

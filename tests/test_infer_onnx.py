@@ -211,8 +211,8 @@ def test_very_long_picture_gets_an_overlay_that_fits_a_jpeg(tmp_path):
     image, found = Image.new("RGB", (70000, 2)), np.zeros((1, 50), np.uint8)
     palette = np.zeros((256, 3), np.uint8)
     drawing.write(tmp_path, "long", image, found, ["road"], palette, list(drawing.OUTPUTS))
-    assert Image.open(tmp_path / "long_labels.png").size == (70000, 2)
-    assert Image.open(tmp_path / "long_overlay.jpg").width == 32000
+    with Image.open(tmp_path / "long_labels.png") as label, Image.open(tmp_path / "long_overlay.jpg") as overlay:
+        assert (label.size, overlay.width) == ((70000, 2), 32000)
 
 
 class Position:

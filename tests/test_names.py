@@ -105,8 +105,11 @@ def test_sweep_of_any_name_goes_on_where_it_stopped(place, name, capsys):
 )
 def test_names_that_cannot_be_are_refused_before_any_work(file, tmp_path, monkeypatch, capsys, bad, message):
     monkeypatch.chdir(tmp_path)
-    assert train.main(["--config", str(file), "--run", bad]) == 1
-    assert f"error: --run {message}" in capsys.readouterr().err
+    for command, words in ((train, ["--config", str(file), "--run"]), (evaluate, ["--run", str(tmp_path), "--out"])):
+        with pytest.raises(SystemExit) as caught:
+            command.main([*words, bad])
+        assert caught.value.code == 2
+        assert f"error: argument {words[-1]}: a name {message}" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

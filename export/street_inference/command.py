@@ -207,6 +207,12 @@ def _number(least: int, most: float = math.inf):
     return number
 
 
+def _path(text: str) -> Path:
+    if not text or any(letter < " " for letter in text):
+        raise argparse.ArgumentTypeError(f"a name must not be empty or hold control characters. Received: {text!r}.")
+    return Path(text)
+
+
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
     return _number(16)(height), _number(16)(width)
@@ -215,9 +221,9 @@ def _size(text: str) -> tuple[int, int]:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python export/infer_onnx.py", description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="a model of export/to_onnx.py")
+    add("model", type=_path, metavar="MODEL", help="a model of export/to_onnx.py")
     add("images", nargs="+", metavar="IMAGES", help="JPEG, PNG, WebP, BMP, TIFF: files, folders, patterns")
-    add("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+    add("--out", type=_path, required=True, metavar="DIR", help="folder of the results")
     add("--max-side", type=_number(0), metavar="N", help="shrink longer pictures to N pixels for the model; 0: do not; "
         "a model of fixed size takes all at its own "
         "(default: what the model was trained on, or 0 with --tile)")  # fmt: skip
