@@ -156,7 +156,7 @@ FORMS = [
     Form("to_onnx", f"--run {DONE} --out models/new.onnx --size 32x64 --batch 1 --probabilities",
          (*DATA, DONE, "models"), TRAINED, out=("--out", "file"), outputs=("stdout", "models/new.onnx")),
     Form("to_onnx", f"--run {DONE} --precision int8 --calibrate photographs", (*DATA, DONE, "photographs"),
-         {**RUN, "photo": ["photographs/*"]}, outputs=("stdout", f"{DONE}/export/model_int8.onnx")),
+         RUN, sees={"photo": ["photographs/*"]}, outputs=("stdout", f"{DONE}/export/model_int8.onnx")),
     Form("infer_onnx", "models/model.onnx photographs --out results", ("models", "photographs"),
          {"model": ["models/model.onnx"], "photo": ["photographs/*"]}, out=("--out", "folder"),
          blocks=("results/summary.csv", "results/street_labels.png", "results/street_overlay.jpg"),

@@ -1,6 +1,7 @@
 """AdaBN: what the running statistics become, and that what is written is a run."""
 
 import json
+import shutil
 
 import exports
 import keras
@@ -9,7 +10,7 @@ import pytest
 import small_runs
 from PIL import Image
 
-from ass_tf import adabn, checkpoint, deeplab, evaluate, trained
+from ass_tf import adabn, deeplab, evaluate, run_folder, trained
 
 
 def build():
@@ -105,7 +106,7 @@ def test_a_run_whose_validation_images_are_elsewhere_is_adapted_without_a_score(
     printed = capsys.readouterr()
     assert "mIoU not scored before, not scored after" in printed.out
     assert "not scored: nowhere: no such folder." in printed.err
-    assert checkpoint.state_of(tmp_path / "out")[1]["step"] == 7
+    assert run_folder.state_of(tmp_path / "out")[1]["step"] == 7
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_a_run_whose_validation_images_are_elsewhere_is_adapted_without_a_score(
     [
         (["--out", "{old}"], "--out must name a new folder"),
         (["--images", "{empty}"], "holds no image named"),
-        (["--images", "{broken}"], "cannot be decoded"),
+        (["--images", "{broken}"], "none of the 1 photographs can be read"),
         (["--images", "{empty}/no"], "no such folder"),
         (["--run", "{empty}"], "config.json"),
     ],
@@ -130,3 +131,14 @@ def test_what_cannot_be_used_is_told_in_one_line_and_nothing_is_left(finished, t
     assert message in error
     assert len([line for line in error.splitlines() if line.startswith("error: ")]) == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(places)
+
+
+def test_photograph_that_cannot_be_read_is_named_and_left_out(finished, scenes, tmp_path, capsys):
+    folder = tmp_path / "photographs"
+    shutil.copytree(scenes / "gta5/images", folder)
+    (folder / "00000.jpg").write_bytes(b"\xff\xd8")
+    out = tmp_path / "out"
+    assert adabn.main(["--run", str(finished), "--out", str(out), "--images", str(folder)]) == 0
+    assert f"skipped: {folder / '00000.jpg'}: cannot be decoded" in capsys.readouterr().err
+    assert json.loads((out / "run.json").read_text())["statistics"]["images"] == 4
+    assert (out / "data/statistics.txt").read_text().split() == [f"0000{i}.png" for i in range(1, 5)]

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 import subprocess
 import sys
 
@@ -136,7 +137,7 @@ def test_newest_finished_run_is_exported_by_default(finished, monkeypatch, capsy
         (["--size", "12"], "must be HEIGHTxWIDTH in pixels"),
         (["--batch", "0"], "must be a number above 0"),
         (["--opset", "99"], "--opset"),
-        (["--out", "."], "--out must be a file in a folder that can be written"),
+        (["--out", "."], "--out must be a file. Received: ., a folder."),
         (["--calibrate", "."], "--calibrate goes with --precision int8"),
         (["--precision", "int8", "--calibrate", "."], "holds no image named"),
     ],
@@ -181,3 +182,17 @@ def test_command_runs_as_the_readme_has_it(finished, tmp_path):
     done = subprocess.run(words, cwd=small_runs.ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "a.onnx").exists()
+
+
+def test_image_that_cannot_be_read_is_skipped_in_the_calibration_and_named(finished, scenes, tmp_path, capsys):
+    folder = tmp_path / "photographs"
+    shutil.copytree(scenes / "gta5/images", folder)
+    (folder / "half.jpg").write_bytes(b"\xff\xd8")
+    words = ["--run", str(finished), "--out", str(tmp_path / "m.onnx"), "--precision", "int8", "--calibrate"]
+    assert to_onnx.main([*words, str(folder)]) == 0
+    assert f"skipped: {folder / 'half.jpg'}: cannot be decoded" in capsys.readouterr().err
+    for image in folder.iterdir():
+        image.write_bytes(b"\xff\xd8")
+    assert to_onnx.main([*words, str(folder)]) == 1
+    assert "error: none of the 5 images for the calibration can be read." in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "photographs"]
