@@ -167,6 +167,7 @@ def take_over(run: Path, config: Config, domains: dict[str, datasets.Domain]) ->
     Returns:
         changed: dotted setting -> [value before, value now].
     """
+    _history(run)  # one that cannot be read is told before anything is changed
     tables = {role: hashlib.sha256(d.table.tobytes()).hexdigest() for role, d in domains.items() if d.pairs[0].label}
     names = {role: [pair.name for pair in domain.pairs] for role, domain in domains.items()}
     changed: dict[str, Any] = {key: list(values) for key, values in run_folder.changes(run, config).items()}

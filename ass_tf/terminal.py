@@ -144,7 +144,7 @@ def mean_of(scores: Mapping[str, Any]) -> str:
     text = percent(scores["miou"])
     if not absent:
         return text
-    return f"{text} of {len(scores['iou']) - len(absent)} of {len(scores['iou'])} classes (none: {some(absent)})"
+    return f"{text} over {len(scores['iou']) - len(absent)} of {len(scores['iou'])} classes (without {some(absent)})"
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

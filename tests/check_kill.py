@@ -1,19 +1,21 @@
 """Kills training at random moments by signal 9 and compares what it arrives at with an undisturbed run, bit by bit.
 
-    python tests/check_kill.py [--kills 20] [--seed 0]
+    python tests/check_kill.py [--kills 20] [--seed 0] [--together 2]
 
-Each process gets a moment of its life, drawn uniformly from its start to the time that the undisturbed run took; one
-that ends before was not killed, and a fresh run begins. So a run may be killed several times, in its start, its steps,
+Two runs go on at once, and so do two undisturbed ones at first. Each process gets a moment of its life, drawn uniformly
+from its start to the time that the undisturbed run took; one that ends before was not killed, and a fresh run begins. So a run may be killed several times, in its start, its steps,
 its validations and its snapshots. The exit status is 0 if every killed run ends identical.
 """
 
 import argparse
 import json
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from small_runs import ROOT, log_of, prepare_check, tensors
@@ -66,38 +68,50 @@ def _bits(values, name):
     return values[name].tobytes() if name in values else None
 
 
+def hunt(file, root, kills, life, draw):
+    """Kills runs until so many kills have landed; returns how many of them belong to runs that ended identical."""
+    landed = same = runs = 0
+    while landed < kills:
+        runs += 1
+        run, told, status = root / f"run{runs}", [], None
+        while status is None:
+            moment = draw.uniform(0, life) if landed + len(told) < kills else None
+            seconds, status = train(file, run, moment)
+            if status is None:
+                saved = max(run_folder.snapshots(run), default=0)
+                told.append(f"{seconds:6.2f} s after start, log at step {last_step(run):3}, snapshot of {saved:3}")
+        wrong = [f"exit status {status}"] if status else differences(run, root.parent / "undisturbed0")
+        for kill in told:
+            landed += 1
+            same += not wrong
+            print(f"{root.name}, run {runs}, kill {landed:3}: {kill}: identical {'no' if wrong else 'yes'}", flush=True)
+        if told and wrong:
+            print(f"run {runs} differs in: {', '.join(wrong[:5])}, {len(wrong)} in all", flush=True)
+        shutil.rmtree(run)
+    return same
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--together", type=int, default=2, help="runs at once (default: 2)")
     options = parser.parse_args()
-    draw = random.Random(options.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.together) as pool:
+        root, crews = Path(folder), range(options.together)
         file = prepare_check(root, TRAIN)
-        life, status = train(file, root / "undisturbed")
-        if status:
+        whole = list(pool.map(lambda i: train(file, root / f"undisturbed{i}"), crews))
+        if any(status for _, status in whole):
             return 1
-        print(f"undisturbed: {life:.1f} s, {TRAIN['steps']} steps", flush=True)
-        landed = same = runs = 0
-        while landed < options.kills:
-            runs += 1
-            run, kills, status = root / f"run{runs}", [], None
-            while status is None:
-                moment = draw.uniform(0, life) if landed + len(kills) < options.kills else None
-                seconds, status = train(file, run, moment)
-                if status is None:
-                    saved = max(run_folder.snapshots(run), default=0)
-                    kills.append(f"{seconds:6.2f} s after start, log at step {last_step(run):3}, snapshot of {saved:3}")
-            wrong = [f"exit status {status}"] if status else differences(run, root / "undisturbed")
-            for kill in kills:
-                landed += 1
-                same += not wrong
-                print(f"kill {landed:2}: run {runs}, {kill}: identical {'no' if wrong else 'yes'}", flush=True)
-            if kills and wrong:
-                print(f"run {runs} differs in: {', '.join(wrong[:5])}, {len(wrong)} in all", flush=True)
-        print(f"{same} of {landed} identical")
-        return 0 if same == landed else 1
+        life = max(seconds for seconds, _ in whole)
+        apart = [name for i in crews for name in differences(root / f"undisturbed{i}", root / "undisturbed0")]
+        print(f"undisturbed: {life:.1f} s, {TRAIN['steps']} steps, {len(apart)} differences between them", flush=True)
+        shares = [options.kills // options.together + (i < options.kills % options.together) for i in crews]
+        draws = [random.Random(f"{options.seed}-{i}") for i in crews]
+        hunts = [pool.submit(hunt, file, root / f"crew{i}", shares[i], life, draws[i]) for i in crews]
+        same = sum(result.result() for result in hunts)
+    print(f"{same} of {options.kills} identical")
+    return 0 if same == options.kills and not apart else 1
 
 
 if __name__ == "__main__":

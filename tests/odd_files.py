@@ -43,6 +43,9 @@ def with_broken_resolution(picture):
     exif = Image.Exif()
     exif[0x0112], exif[0x011A] = 6, TiffImagePlugin.IFDRational(123457, 1000003)
     content = encoded(picture, "JPEG", exif=exif)
+    for order in "><":  # as a signed rational
+        entry = struct.pack(f"{order}HHI", 0x011A, 5, 1), struct.pack(f"{order}HHI", 0x011A, 10, 1)
+        content = content.replace(*entry)
     return content.replace(struct.pack(">II", 123457, 1000003), struct.pack(">ii", -1, 0)).replace(
         struct.pack("<II", 123457, 1000003), struct.pack("<ii", -1, 0)
     )

@@ -174,3 +174,14 @@ def test_commands_of_export_hold_to_the_same_rules(file):
     assert ast.get_docstring(tree)
     assert [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)] == []
     assert ours(tree) & {"run_folder", "checkpoint", "session", "train", "evaluate", "demo"} == set()
+
+
+def test_a_checkout_installed_before_the_folder_of_inference_was_there_still_works(tmp_path):
+    """Only the package itself is found, as by the editable installation of version 0.1.0."""
+    (tmp_path / "ass_tf").symlink_to(PACKAGE)
+    code = (
+        "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]\n"
+        "import importlib.util, ass_tf.files, street_inference; print(street_inference.__file__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("export/street_inference/__init__.py")

@@ -85,4 +85,4 @@ def test_undefined_score_is_a_dash(tmp_path, capsys):
     with journal.Journal(tmp_path, 9, 0, 1, 1, {}, {}) as log:
         scores = {"miou": None, "pixel_accuracy": None, "iou": {"a": None}}
         log.validation(3, scores, np.zeros((4, 4, 3), np.uint8))
-    assert "step 3: mIoU - of 0 of 1 classes (none: a), pixel accuracy -" in capsys.readouterr().out
+    assert "step 3: mIoU - over 0 of 1 classes (without a), pixel accuracy -" in capsys.readouterr().out

@@ -32,8 +32,8 @@ def test_failing_disk_is_told_and_a_gone_reader_is_not(capsys):
     ("iou", "miou", "text"),
     [
         ({"a": 10.0, "b": 20.0}, 15.0, "15.00"),
-        ({"a": 10.0, "b": None}, 10.0, "10.00 of 1 of 2 classes (none: b)"),
-        ({"a": None, "b": None}, None, "- of 0 of 2 classes (none: a, b)"),
+        ({"a": 10.0, "b": None}, 10.0, "10.00 over 1 of 2 classes (without b)"),
+        ({"a": None, "b": None}, None, "- over 0 of 2 classes (without a, b)"),
     ],
 )
 def test_mean_says_over_which_classes_it_is_and_is_a_dash_where_it_is_undefined(iou, miou, text):
