@@ -165,7 +165,7 @@ def _out(_, draw, trial):
     return [f"{option} {path[:30]}", option, path[:20], "blocked/a" if path.startswith("blocked") else ""]
 
 
-@damage("odd name of the results", "out", certain=False)
+@damage("odd name of the results", "out", certain=None)
 def _odd_out(_, draw, trial):
     option, kind = trial.form.out
     suffix = {"weights": ".safetensors", "to_onnx": ".onnx"}.get(trial.form.command, "")
@@ -176,7 +176,7 @@ def _odd_out(_, draw, trial):
         return None
     trial.words.append(f"{option}={name}{suffix}")
     trial.outputs = ("stdout",)
-    return [repr(name)]
+    return [repr(name), option]
 
 
 @damage("a folder in place of a result", "block")

@@ -3,8 +3,9 @@
     python tests/check_kill.py [--kills 20] [--seed 0] [--together 2]
 
 Two runs go on at once, and so do two undisturbed ones at first. Each process gets a moment of its life, drawn uniformly
-from its start to the time that the undisturbed run took; one that ends before was not killed, and a fresh run begins. So a run may be killed several times, in its start, its steps,
-its validations and its snapshots. The exit status is 0 if every killed run ends identical.
+from its start to the time that the undisturbed run took; one that ends before was not killed, and a fresh run begins.
+So a run may be killed several times, in its start, its steps, its validations and its snapshots. The exit status is 0
+if every killed run ends identical.
 """
 
 import argparse

@@ -94,3 +94,24 @@ def test_finished_run_whose_snapshots_were_deleted_stays_as_it_is(earlier, capsy
     assert "its snapshots are gone, so that it cannot train longer" in capsys.readouterr().err
     assert run_folder.snapshots(earlier) == {}
     assert small_runs.content(earlier) == before
+
+
+def test_another_validation_is_told_and_its_best_score_is_chosen_anew(earlier, capsys):
+    state = json.loads((earlier / "snapshots/step-00000004/state.json").read_text())
+    state["best"]["miou"] = 99.0
+    (earlier / "snapshots/step-00000004/state.json").write_text(json.dumps(state))
+    words = ["validation.size=[64, 64]"]
+    assert train.main(["--config", "early.json", "--run", RUN, "--set", *words]) == 0
+    out = capsys.readouterr().out
+    assert "note: validation.size is [64, 64] from here on; it was [32, 64]." in out
+    assert "note: the validation is another, so that the best snapshot is chosen anew." in out
+    result = json.loads((earlier / "result.json").read_text())
+    assert result["best"]["step"] == result["last"]["step"] == 6
+
+
+def test_broken_record_of_sessions_is_named_before_anything_is_changed(earlier, capsys):
+    (earlier / "run.json").write_text("{")
+    before = small_runs.content(earlier)
+    assert train.main(["--config", "early.json", "--run", RUN, "--set", "train.log_every=1"]) == 1
+    assert f"error: {RUN}/run.json: no valid JSON" in capsys.readouterr().err
+    assert small_runs.content(earlier) == before

@@ -70,14 +70,17 @@ def test_a_run_goes_on_from_its_snapshot_as_if_nothing_had_been(name, options, s
     file = tmp_path / "named.json"
     file.write_text(json.dumps(settings_for(scenes, name, options, steps=12, checkpoint_every=3, validate_every=12)))
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    assert small_runs.start(file, whole).wait(200) == 0
+    undisturbed = small_runs.start(file, whole)
+    _, errors = undisturbed.communicate(timeout=200)
+    assert undisturbed.returncode == 0, errors
     process = small_runs.start(file, resumed)
     small_runs.wait_for(lambda: 3 in run_folder.snapshots(resumed), process)
     process.kill()
-    process.wait()
+    process.communicate()
     assert 12 not in run_folder.snapshots(resumed)
     again = small_runs.start(file, resumed)
-    assert again.wait(200) == 0, again.communicate()
+    _, errors = again.communicate(timeout=200)
+    assert again.returncode == 0, errors
     small_runs.assert_identical(resumed, whole)
 
 

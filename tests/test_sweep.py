@@ -11,7 +11,7 @@ import time
 import pytest
 import small_runs
 
-from ass_tf import cells, plans, sweep
+from ass_tf import cells, locks, plans, sweep
 
 TESTS = small_runs.ROOT / "tests"
 TRAINER = [sys.executable, str(TESTS / "sweep_trainer.py")]
@@ -268,3 +268,53 @@ def test_kills_and_company_leave_every_run_made_once(plan, tmp_path):
     assert not (out / "clash.log").exists()
     assert printed.count("31.50") == 0  # joint has 32.50
     assert printed.count("32.50") == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("sweep.json", "{", "no valid JSON"),
+        ("sweep.json", "{}", "the file must hold a JSON list. Received: {}."),
+        ("sweep.json", '[{"name": "x"}]', "each entry must have name, method, variant, labelled, seed"),
+        ("csa-2-0/result.json", "", "no valid JSON"),
+        ("csa-2-0/result.json", '{"last": {"miou": "good"}}', 'last.miou must be a number. Received: good.'),
+        ("csa-2-0/config.json", "[]", "the file must hold a JSON object. Received: []."),
+    ],
+)
+def test_damaged_file_of_a_sweep_is_named_in_one_line(plan, tmp_path, capsys, name, content, message):
+    words = ["--config", str(plan(seeds=[0], labelled=[2])), "--out", str(tmp_path / "out")]
+    assert sweep.main(words) == 0
+    (tmp_path / "out" / name).write_text(content)
+    before = small_runs.content(tmp_path / "out")
+    capsys.readouterr()
+    assert sweep.main(words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {tmp_path / 'out' / name}: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert {k: v for k, v in small_runs.content(tmp_path / "out").items() if k != "sweep.json"} == {
+        k: v for k, v in before.items() if k != "sweep.json"
+    }
+
+
+def test_damaged_note_of_a_run_is_no_hindrance(plan, tmp_path):
+    words = ["--config", str(plan(seeds=[0], labelled=[2])), "--out", str(tmp_path / "out")]
+    assert sweep.main(words) == 0
+    (tmp_path / "out/csa-2-0/result.json").unlink()
+    (tmp_path / "out/status/csa-2-0.json").write_text("{")
+    assert sweep.main(words) == 0
+
+
+def test_locks_that_may_not_hold_are_told_when_a_sweep_starts(plan, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(locks, "mount_of", lambda folder: ("fuse.sshfs", ["rw"]))
+    assert sweep.main(["--config", str(plan(seeds=[0], labelled=[2])), "--out", str(tmp_path / "out")]) == 0
+    told = f"note: file locks in {tmp_path / 'out'} (fuse.sshfs) may hold on this machine only."
+    assert told in capsys.readouterr().out.splitlines()
+
+
+def test_maps_of_a_plan_are_relative_to_it(plan, tmp_path):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps/m.json").write_text("{}")
+    changes = {"source.dataset": "folder", "source.mapping": "maps/m.json"}
+    cells_of = plans.cells_of(plan(seeds=[0], labelled=[2], set=changes))
+    assert {cell.settings.source.mapping for cell in cells_of} == {str(tmp_path / "maps/m.json")}
