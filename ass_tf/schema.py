@@ -19,7 +19,10 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Options = dict[str, bool | int | float | str | None]
-Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
+# Above any use: a number with too many digits is told instead of filling the memory.
+Size = tuple[Annotated[int, Field(ge=32, le=16384)], Annotated[int, Field(ge=32, le=16384)]]
+Images = Annotated[int, Field(gt=0, le=4096)]
+Width = Annotated[int, Field(gt=0, le=16384)]
 
 
 class Section(BaseModel):
@@ -57,11 +60,11 @@ class Target(Domain):
 
 
 class Batch(Section):
-    source: Positive = 1
+    source: Images = 1
     """Source images per step, over all replicas."""
-    labelled: Positive = 1
+    labelled: Images = 1
     """Labelled target images per step, over all replicas."""
-    unlabelled: Positive = 1
+    unlabelled: Images = 1
     """Unlabelled target images per step, over all replicas."""
 
 
@@ -79,7 +82,7 @@ class Model(Section):
     """`tiny` is a small network for tests and the demo, trained from random weights."""
     output_stride: Literal[8, 16] = 8
     """Pixels per feature cell; later strides become dilations."""
-    rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (6, 12, 18, 24)
+    rates: Annotated[tuple[Width, ...], Field(min_length=1)] = (6, 12, 18, 24)
     """Dilations of the head's summed 3x3 branches; [6, 12] is what AdaptSegNet's code runs."""
     weights: str | None = "imagenet"
     """`imagenet` (keras.applications), a weights file of that model, a file of ass_tf.weights, or null: random."""
@@ -89,9 +92,9 @@ class Model(Section):
 
 
 class Discriminators(Section):
-    global_width: Positive = 64
+    global_width: Width = 64
     """Channels of D_g's first convolution; the next three have 2, 4 and 8 times as many."""
-    semantic_width: Positive = 1024
+    semantic_width: Width = 1024
     """Hidden channels of D_s."""
 
 

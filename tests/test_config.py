@@ -152,6 +152,8 @@ def test_unknown_key_is_named_with_its_nearest_neighbour_and_what_was_received(k
         ("source", 5, "source must be an object. Received: 5."),
         ("source.size", [64, 31], "source.size.1 must be greater than or equal to 32. Received: 31."),
         ("source.size", [64], "source.size.1 must be given."),
+        ("source.size", [64, 10**9], "source.size.1 must be less than or equal to 16384. Received: 1000000000."),
+        ("batch.labelled", 10**12, "batch.labelled must be less than or equal to 4096. Received: 1000000000000."),
         ("validation", {"dataset": "gta5", "size": [64, 64]}, "validation.root must be given."),
         ("model.rates", [], "model.rates must have at least 1 item"),
         ("target.labelled", "few", "target.labelled must be a valid integer or be 'all'. Received: \"few\"."),
