@@ -84,6 +84,7 @@ def with_paths(file: Path, section: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A settings file, completed from the file that its `base` names; `above` are those that led here."""
+    storage.check_name(path, "a settings file's name", ConfigError)
     if path.resolve() in above:
         raise ConfigError(f"{path}: base must not lead back to the file itself.")
     settings = storage.read_json(path, ConfigError)
@@ -103,6 +104,9 @@ def merge(below: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
 
     A section that makes another choice than `below`, of a data set say, does not inherit what depends on it.
     """
+    for key, value in settings.items():
+        if isinstance(value, dict) and not isinstance(below.get(key), dict | None):
+            raise ConfigError(f"{key} must be an object. Received: {storage.shown(json.dumps(below[key]))}.")
     both = [k for k in settings if isinstance(settings[k], dict) and isinstance(below.get(k), dict)]
     changed = [k for k in DEPENDANTS if k in settings and k in below and settings[k] != below[k]]
     gone = {dependant for key in changed for dependant in DEPENDANTS[key]}

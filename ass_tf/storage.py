@@ -90,6 +90,8 @@ def read_text(path: str | Path, error: Error = ValueError) -> str:
     except UnicodeDecodeError as caught:
         byte = caught.object[caught.start]
         raise error(f"{path}: the file must be text in UTF-8. Received: {byte:#04x} as byte {caught.start}.") from None
+    except ValueError as caught:  # a name that holds a null byte
+        raise error(f"{shown(str(path))}: {caught}.") from None
 
 
 def read_json(path: str | Path, error: Error = ValueError, kind: type | None = dict, missing: Any = ...) -> Any:

@@ -301,6 +301,18 @@ def test_byte_order_mark_is_no_part_of_a_file(tmp_path):
     assert config.load(tmp_path / "a.json") == config.from_dict(LEAST)
 
 
+def test_rubbish_is_not_replaced_by_what_changes_a_part_of_it(tmp_path):
+    write(tmp_path / "a.json", {**LEAST, "losses": "rubbish"})
+    with pytest.raises(ConfigError, match='losses must be an object. Received: "rubbish".'):
+        config.load(tmp_path / "a.json", ["losses.lambda_gadv=0.1"])
+
+
+def test_base_whose_name_no_file_can_have_is_refused(tmp_path):
+    write(tmp_path / "a.json", {"base": "b\0.json"})
+    with pytest.raises(ConfigError, match="a settings file's name must not hold control characters"):
+        config.load(tmp_path / "a.json")
+
+
 def with_adamw(**more):
     return {**LEAST, "optimiser": {"generator": "AdamW", "generator_options": {"weight_decay": 0.1}, **more}}
 

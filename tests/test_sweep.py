@@ -277,7 +277,7 @@ def test_kills_and_company_leave_every_run_made_once(plan, tmp_path):
         ("sweep.json", "{}", "the file must hold a JSON list. Received: {}."),
         ("sweep.json", '[{"name": "x"}]', "each entry must have name, method, variant, labelled, seed"),
         ("csa-2-0/result.json", "", "no valid JSON"),
-        ("csa-2-0/result.json", '{"last": {"miou": "good"}}', 'last.miou must be a number. Received: good.'),
+        ("csa-2-0/result.json", '{"last": {"miou": "good"}}', "last.miou must be a number. Received: good."),
         ("csa-2-0/config.json", "[]", "the file must hold a JSON object. Received: []."),
     ],
 )
