@@ -55,6 +55,7 @@ def make(place, tell=print):
     _write_folder(root)
     _write_settings(root)
     (root / "photographs").mkdir()
+    (root / "weights").mkdir()
     for name, kind in PHOTOGRAPHS.items():
         (root / "photographs" / name).write_bytes(odd_files.sound_files(0)[kind])
     for command, words in MADE:

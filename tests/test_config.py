@@ -303,7 +303,7 @@ def test_byte_order_mark_is_no_part_of_a_file(tmp_path):
 
 def test_rubbish_is_not_replaced_by_what_changes_a_part_of_it(tmp_path):
     write(tmp_path / "a.json", {**LEAST, "losses": "rubbish"})
-    with pytest.raises(ConfigError, match='losses must be an object. Received: "rubbish".'):
+    with pytest.raises(ConfigError, match=r'losses must be an object\. Received: "rubbish"\.'):
         config.load(tmp_path / "a.json", ["losses.lambda_gadv=0.1"])
 
 
