@@ -86,7 +86,7 @@ def note_features(file, forward, domains, num_classes, count):
 def _spreads(before):
     """Whether images are to be spread over their domain: unless a run's first means are of its first images."""
     try:
-        with np.load(before) as found:
+        with open(before, "rb") as file, np.load(file) as found:
             return "spread" in found and bool(found["spread"])
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return True

@@ -73,7 +73,7 @@ class Run:
     def features(self, when: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Class means of source and target features, each float (c, d); None where none were kept."""
         try:
-            with np.load(self.folder / f"features/{when}.npz") as found:
+            with open(self.folder / f"features/{when}.npz", "rb") as file, np.load(file) as found:
                 return found["source"], found["target"]
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):  # none, or a broken one
             return None

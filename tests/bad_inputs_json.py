@@ -150,7 +150,7 @@ def _folder(file, *_):
 def _base(file, draw, _):
     base = draw.choice(["nothing.json", file.name, "../settings", 5, ["small.json"], "", "n" * 300, "a\0b"])
     _write(file, {**_read(file), "base": base})
-    return ["base", str(base)[:50] or "base"]
+    return [f"base={base!r}"[:60], "base", "settings:" if base == "../settings" else str(base)[:50]]
 
 
 @damage("wrong type", "values")
