@@ -96,6 +96,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
             settings[name] = with_paths(path, settings[name])
     if base is None:
         return settings
+    storage.check_name(base, f"{path}: base", ConfigError)
     return merge(_read(path.parent / base, (*above, path.resolve())), settings)
 
 
@@ -117,7 +118,7 @@ def merge(below: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
 def _of_word(word: str) -> dict[str, Any]:
     """Nested settings of one `section.key=value`."""
     key, equals, text = word.partition("=")
-    if not equals or not key:
+    if not equals or not all(key.split(".")):
         raise ConfigError(f"--set must be KEY=VALUE. Received: {storage.shown(word)}.")
     try:
         value = json.loads(text)

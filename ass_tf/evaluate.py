@@ -256,7 +256,7 @@ def table_of(result: Mapping[str, Any]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     def scale(text: str) -> float:
-        if not 0 < float(text) < float("inf"):
+        if not 0 < float(text) <= 16:
             raise ValueError
         return float(text)
 

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from ass_tf import deeplab, metrics, pipeline
 
+LARGEST_SCALE = 16
+
 
 def build_forward(generator):
     """The generator as a graph function, traced once for images of any size.
@@ -71,7 +73,7 @@ def score(generator, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, 
         domain: datasets.Domain. Predictions are made on images of its `size`, and judged at each label's own size.
         num_classes: int, c.
         flip: bool. Average with the mirrored image.
-        scales: floats above 0. Average over these multiples of the domain's size.
+        scales: floats above 0, up to LARGEST_SCALE. Average over these multiples of the domain's size.
         keep: int. Number of images, evenly spread over the domain, to return for pictures.
         progress: function of (images done, images in all), called after each.
         forward: function from `build_forward`, for a caller who scores often and traces once; default a new one.
@@ -83,8 +85,8 @@ def score(generator, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, 
     Raises:
         ValueError: `scales` is empty or has a number that is not above 0.
     """
-    if not scales or not all(0 < scale < float("inf") for scale in scales):
-        raise ValueError(f"scales must be numbers above 0. Received: {list(scales)}.")
+    if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
+        raise ValueError(f"scales must be numbers above 0, up to {LARGEST_SCALE}. Received: {list(scales)}.")
     forward = forward or build_forward(generator)
     total = len(domain.pairs)
     keep = min(keep, total)

@@ -122,8 +122,8 @@ def write_cityscapes(root: Path, counts: dict[str, int], seed: int, size: tuple[
 
 def _size(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts) or min(map(int, parts)) < 32:
-        raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH, each at least 32. Received: {text}.")
+    if len(parts) != 2 or not all(part.isdecimal() and 32 <= int(part) <= 16384 for part in parts):
+        raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH, each from 32 to 16384. Received: {text}.")
     return int(parts[0]), int(parts[1])
 
 

@@ -126,6 +126,12 @@ def table(folder: Folder, cells: Sequence[Cell]) -> str:
     return "\n".join(rows)
 
 
+def _processes(text: str) -> int:
+    if (number := terminal.count(text)) > 256:
+        raise argparse.ArgumentTypeError(f"must be at most 256. Received: {text}.")
+    return number
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ass_tf.sweep", description=__doc__.splitlines()[0])
     add = parser.add_argument
@@ -134,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--out", type=terminal.path, metavar="DIR", help="folder of the runs (default: runs/<file>)")
     add(
         "--processes",
-        type=terminal.count,
+        type=_processes,
         default=1,
         metavar="N",
         help="so many runs at once, each on its share of the cores",

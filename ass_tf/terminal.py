@@ -45,8 +45,8 @@ def show_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 def count(text: str) -> int:
     """An option's number, 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more. Received: {text}.")
+    if not text.isdecimal() or len(text) > 12 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be from 1 to 10^12 - 1. Received: {text}.")
     return int(text)
 
 

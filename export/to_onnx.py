@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import onnx
 
 CALIBRATION = 64  # images
+LARGEST = 16384  # pixels of a side
 
 
 class Disagreement(ValueError):
@@ -156,14 +157,15 @@ def _name(options: argparse.Namespace) -> str:
 
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH in pixels, 512x1024 for instance. Received: {text}")
+    if not all(side.isdecimal() and len(side) < 6 and 0 < int(side) <= LARGEST for side in (height, width)):
+        rule = f"must be HEIGHTxWIDTH in pixels, each up to {LARGEST}, 512x1024 for instance"
+        raise argparse.ArgumentTypeError(f"{rule}. Received: {text}")
     return int(height), int(width)
 
 
 def _positive(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"must be a number above 0. Received: {text}")
+    if not (text.isdecimal() and len(text) < 5 and int(text)):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, up to 9999. Received: {text}")
     return int(text)
 
 

@@ -111,7 +111,7 @@ def test_override_by_null_removes_a_section(tmp_path):
     assert config.load(file, ["validation=null"]).validation is None
 
 
-@pytest.mark.parametrize("word", ["seed", "=3", ""])
+@pytest.mark.parametrize("word", ["seed", "=3", "", "..=1", "train.=1"])
 def test_override_without_key_or_value_is_refused(tmp_path, word):
     with pytest.raises(ConfigError) as caught:
         config.load(write(tmp_path / "a.json", LEAST), [word])
@@ -311,6 +311,11 @@ def test_base_whose_name_no_file_can_have_is_refused(tmp_path):
     write(tmp_path / "a.json", {"base": "b\0.json"})
     with pytest.raises(ConfigError, match="a settings file's name must not hold control characters"):
         config.load(tmp_path / "a.json")
+
+
+def test_empty_base_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"a\.json: base must not be empty"):
+        config.load(write(tmp_path / "a.json", {"base": ""}))
 
 
 def with_adamw(**more):
