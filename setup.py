@@ -39,6 +39,6 @@ setup(
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*", "onnx<1.19"],
         "cuda": ["tensorflow[and-cuda]>=2.15"],
         "torch": ["torch>=2.6"],
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8"],
+        "test": ["cityscapesscripts>=2.3", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8"],
     },
 )
