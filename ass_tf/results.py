@@ -148,7 +148,7 @@ def _read_run(folder: Path, cell: dict[str, Any] | None) -> Run:
     if cell is None:
         labelled = result.get("labelled_images", 0) if settings.target.labelled_list else settings.target.labelled
         cell = {"method": settings.method, "variant": None, "labelled": labelled, "seed": settings.seed}
-    status = storage.read_json(folder.parent / f"status/{folder.name}.json", config.ConfigError, missing={})
+    status = _status(folder.parent / f"status/{folder.name}.json")
     return Run(
         folder,
         folder.resolve().name,
@@ -159,7 +159,7 @@ def _read_run(folder: Path, cell: dict[str, Any] | None) -> Run:
         settings,
         result,
         _records(folder),
-        storage.read_json(folder / "run.json", config.ConfigError, missing={}),
+        _history(folder / "run.json"),
         status.get("minutes"),
         None if result else status.get("failed"),
     )
@@ -173,6 +173,32 @@ def _result(file: Path, settings: config.Config | None) -> dict[str, Any]:
         if scores is not None and not _is_sound(scores, settings):
             raise config.ConfigError(f"{file}: {which} must hold the scores of a snapshot. Received: something else.")
     return result
+
+
+def _status(file: Path) -> dict[str, Any]:
+    """What a sweep noted of a run: minutes and the reason of a failure."""
+    status = storage.read_json(file, config.ConfigError, missing={})
+    for key, kind in (("minutes", float | int | None), ("failed", str | None)):
+        if not isinstance(status.get(key), kind):
+            value = storage.shown(json.dumps(status[key]))
+            raise config.ConfigError(f"{file}: {key} must be what a sweep notes. Received: {value}.")
+    return status
+
+
+def _history(file: Path) -> dict[str, Any]:
+    """run.json with what the page shows of each session."""
+    history = storage.read_json(file, config.ConfigError, missing={})
+    sessions = history.get("sessions") or []
+    if not isinstance(sessions, list) or not all(map(_is_session, sessions)):
+        raise config.ConfigError(f"{file}: sessions must be those of a run. Received: something else.")
+    return history
+
+
+def _is_session(session: Any) -> bool:
+    if not isinstance(session, dict) or not isinstance(session.get("versions", {}), dict):
+        return False
+    devices = session.get("devices", [])
+    return isinstance(devices, list) and all(isinstance(device, str) and ":" in device for device in devices)
 
 
 def _is_sound(scores: Any, settings: config.Config | None) -> bool:

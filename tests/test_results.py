@@ -132,3 +132,39 @@ def test_a_broken_file_of_features_counts_as_none(tmp_path):
     (run,) = results.read(folder)
     assert run.features("after") is None
     assert run.features("before") is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a/result.json", '{"last": 5}', "last must hold the scores of a snapshot"),
+        ("a/result.json", '{"last": {"miou": 1, "iou": {"road": "x"}}}', "last must hold the scores of a snapshot"),
+        ("a/result.json", '{"best": {"miou": 1, "confusion": [[1]]}}', "best must hold the scores of a snapshot"),
+        ("a/run.json", '{"sessions": 5}', "sessions must be those of a run"),
+        ("a/run.json", '{"sessions": [{"devices": 5}]}', "sessions must be those of a run"),
+        ("status/a.json", '{"minutes": []}', "minutes must be what a sweep notes. Received: []."),
+        ("status/a.json", '{"failed": 3}', "failed must be what a sweep notes. Received: 3."),
+        ("sweep.json", "[3]", "each entry must have name"),
+    ],
+)
+def test_damaged_file_is_named(tmp_path, name, content, message):
+    made_runs.make_sweep(tmp_path, labelled=(5,), seeds=(0,), methods=("csa",))
+    (tmp_path / "csa-5-0").rename(tmp_path / "a")
+    cell = {"name": "a", "method": "csa", "variant": None, "labelled": 5, "seed": 0}
+    (tmp_path / "sweep.json").write_text(json.dumps([cell]))
+    assert len(results.read(tmp_path)) == 1
+    (tmp_path / name).write_text(content)
+    with pytest.raises(config.ConfigError) as caught:
+        results.read(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert message in str(caught.value)
+
+
+def test_lines_of_the_log_with_other_values_than_their_names_say_are_left_out(tmp_path):
+    made_runs.make(tmp_path / "run")
+    known = len(results.read(tmp_path / "run")[0].records)
+    with open(tmp_path / "run/log.jsonl", "a") as log:
+        log.write(
+            '{"step": 9, "segmentation_loss_source": []}\n{"step": 9, "gradient_shares": {"a": "b"}}\n[1]\n{"step": "x"}\n'
+        )
+    assert len(results.read(tmp_path / "run")[0].records) == known
