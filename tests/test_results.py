@@ -164,7 +164,6 @@ def test_lines_of_the_log_with_other_values_than_their_names_say_are_left_out(tm
     made_runs.make(tmp_path / "run")
     known = len(results.read(tmp_path / "run")[0].records)
     with open(tmp_path / "run/log.jsonl", "a") as log:
-        log.write(
-            '{"step": 9, "segmentation_loss_source": []}\n{"step": 9, "gradient_shares": {"a": "b"}}\n[1]\n{"step": "x"}\n'
-        )
+        log.write('{"step": 9, "segmentation_loss_source": []}\n{"step": 9, "gradient_shares": {"a": "b"}}\n')
+        log.write('[1]\n{"step": "x"}\n')
     assert len(results.read(tmp_path / "run")[0].records) == known
