@@ -52,25 +52,25 @@ def take_statistics(generator: Any, batches: Iterable[Any]) -> None:
         statistic.assign((total / count).astype(np.float32))
 
 
-def _batches(domain: files.Domain, size: int, skipped: list[str], advance: Callable[[int, int], Any]) -> Iterable[Any]:
+def _batches(domain: files.Domain, size: int, used: list[str], advance: Callable[[int, int], Any]) -> Iterable[Any]:
     """All images of a domain, so many at a time; what is left over is dropped unless it is all there is.
 
-    One that cannot be read is named on stderr, and its name added to `skipped`.
+    One that cannot be read is named on stderr. The names of those that are in a batch are added to `used`.
     """
     import numpy as np
 
     from ass_tf import pipeline
 
-    def skip(pair: files.Pair, error: files.DataError) -> None:
+    def skip(error: files.DataError) -> None:
         print(f"skipped: {error}", file=sys.stderr)
-        skipped.append(pair.name)
 
     total, size = len(domain.pairs), min(size, len(domain.pairs))
-    images = (image for _, image, _ in pipeline.evaluation_pairs(domain, skip))
+    images = ((name, image) for name, image, _ in pipeline.evaluation_pairs(domain, skip))
     done = 0
     while batch := list(itertools.islice(images, size)):
         if len(batch) == size or not done:
-            yield np.stack(batch)
+            used += [name for name, _ in batch]
+            yield np.stack([image for _, image in batch])
         done += len(batch)
         advance(done, total)
     if not done:
@@ -103,16 +103,16 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
     generator = trained.build(settings.model_copy(update={"model": unfrozen}))
     step = checkpoint.restore_generator(run, generator, snapshot)
     part = out.with_name(f".{out.name[:60]}.part")
-    skipped: list[str] = []
+    used: list[str] = []
     shutil.rmtree(part, ignore_errors=True)  # left by a kill
     try:
         with terminal.show_progress("statistics") as advance:
-            take_statistics(generator, _batches(domain, settings.batch.labelled, skipped, advance))
+            take_statistics(generator, _batches(domain, settings.batch.labelled, used, advance))
         with run_folder.claim(part, settings):
-            run_folder.write_lists(part, {"statistics": [p.name for p in domain.pairs if p.name not in skipped]})
+            run_folder.write_lists(part, {"statistics": used})
             last = _scored(part, generator, settings, step)
             checkpoint.save(part, tf.train.Checkpoint(generator=generator), {"step": step, "best": None, "last": last})
-            _write_records(records, part, last, images, len(domain.pairs) - len(skipped))
+            _write_records(records, part, last, images, len(used))
         os.rename(part, out)
     except tf.errors.OpError as error:  # memory, say
         raise ValueError(f"{run}: {terminal.reason(error)}") from None

@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ass_tf import storage, terminal
+from ass_tf import terminal
 from ass_tf.files import DataError, Domain, Pair, check, read_label
-from ass_tf.layouts import PHOTOGRAPHS, listed, nearest, open_domain, open_photographs, walk
+from ass_tf.layouts import PHOTOGRAPHS, listed, nearest, open_domain, open_photographs, why_no_label
 
 __all__ = ["PHOTOGRAPHS", "DataError", "Domain", "Pair", "check", "open_domain", "open_photographs"]
 
@@ -72,14 +72,14 @@ def labelled_subset(
     Raises:
         DataError: a chosen pair has no label, there are fewer than `labelled`, or the list cannot be used.
     """
+    if not any(pair.label for pair in domain.pairs):
+        raise DataError(why_no_label(domain.label_folder, domain.label_tail, domain.pairs[0].name))
     if labelled_list is not None:
         pairs = listed(domain.pairs, labelled_list)
     elif labelled == "all":
         pairs = domain.pairs
     else:
         pairs = tuple(pair for pair in domain.pairs if pair.label is not None)
-        if not pairs:
-            raise DataError(_why_no_label(domain))
         if not 1 <= labelled <= len(pairs):
             rule = f"target.labelled must be from 1 to {len(pairs)}, the images with a label in {domain.label_folder}"
             raise DataError(f"{rule}. Received: {labelled}.")
@@ -87,23 +87,13 @@ def labelled_subset(
         rank = {pair.name: hashlib.sha256(f"{labelled_seed}:{pair.name}".encode()).digest() for pair in pairs}
         drawn = set(sorted(rank, key=rank.__getitem__)[:labelled])
         pairs = tuple(pair for pair in pairs if pair.name in drawn)
-    if not any(pair.label for pair in pairs):
-        raise DataError(_why_no_label(domain))
     for pair in pairs:
         if pair.label is None:
             rule = "target.labelled must be a number where some images have none"
+            if labelled_list is not None:
+                rule = "target.labelled_list must name images that have one"
             raise DataError(f"{pair.image}: has no label in {domain.label_folder}; {rule}.")
     return dataclasses.replace(domain, pairs=pairs)
-
-
-def _why_no_label(domain: Domain) -> str:
-    """What was looked for where none of a domain's images has a label."""
-    folder, wanted = domain.label_folder, f"*{domain.label_tail}"
-    if folder is None or not folder.is_dir():
-        return f"{folder}: no such folder; labels named {wanted} were looked for there."
-    there = next(walk(folder), None)
-    instead = f"it holds {storage.shown(there)}, for example" if there else "it is empty"
-    return f"{folder}: holds no label named {wanted}, one for each image; {instead}."
 
 
 def open_roles(

@@ -6,6 +6,7 @@ Opening files and checking them is left to `files`, which part of a domain serve
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from ass_tf.files import DataError, Domain, Pair
 from street_inference import images
 
 PHOTOGRAPHS = images.SUFFIXES
+LOOKED_AT = 1000  # names among which the nearest one is sought
 
 
 def _folder_table(classes: Sequence[str], class_file: Path, mapping: Path | None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -53,8 +55,19 @@ def _folder_table(classes: Sequence[str], class_file: Path, mapping: Path | None
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """What a wrong name may have meant, for the middle of a message; empty where nothing is near."""
-    near = difflib.get_close_matches(name, list(names), n=1)
-    return f" (the nearest is {near[0]})" if near else ""
+    spelled = {other.casefold(): other for other in names}
+    near = difflib.get_close_matches(name.casefold(), spelled, n=1)
+    return f" (the nearest is {spelled[near[0]]})" if near else ""
+
+
+def why_no_label(folder: Path | None, tail: str, name: str) -> str:
+    """What was looked for where none of a domain's images has a label, and what there is, for an image's name."""
+    if folder is None or not folder.is_dir():
+        return f"{folder}: no such folder; labels named *{tail} were looked for there."
+    there = list(itertools.islice(walk(folder), LOOKED_AT))
+    near = difflib.get_close_matches(name + tail, there, n=1, cutoff=0.0)
+    instead = f"it holds {storage.shown(near[0])}, for example" if near else "it is empty"
+    return f"{folder}: holds no label of an image; that of {name} would be {name}{tail}; {instead}."
 
 
 def walk(folder: Path) -> Iterator[str]:
@@ -94,7 +107,9 @@ def _pairs(image_folder: Path, label_folder: Path, image_tails: Sequence[str], l
     found = _by_name(image_folder, image_tails)
     if not found:
         raise DataError(f"{image_folder}: holds no image named *{' or *'.join(image_tails)}.")
-    present = _by_name(label_folder, (label_tail,)) if require_labels or label_folder.is_dir() else {}
+    present = _by_name(label_folder, (label_tail,)) if label_folder.is_dir() else {}
+    if require_labels and not found.keys() & present.keys():
+        raise DataError(why_no_label(label_folder, label_tail, min(name for name, _ in found.values())))
     pairs = []
     for key, (name, image) in sorted(found.items(), key=lambda item: item[1][0]):
         label = present[key][1] if key in present else None

@@ -251,7 +251,7 @@ def evaluation_pairs(domain, skip=None):
 
     Args:
         domain: files.Domain.
-        skip: function of the pair and the error, called in place of raising it.
+        skip: function of the error, called in place of raising it.
 
     Yields:
         name: str.
@@ -272,12 +272,12 @@ def evaluation_pairs(domain, skip=None):
     workers = min(os.cpu_count() or 1, 8)
     pairs = iter(domain.pairs)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        waiting = [(pair, pool.submit(read, pair)) for pair in itertools.islice(pairs, 2 * workers)]
+        waiting = [pool.submit(read, pair) for pair in itertools.islice(pairs, 2 * workers)]
         while waiting:
-            pair, result = waiting.pop(0)
-            waiting.extend((pair, pool.submit(read, pair)) for pair in itertools.islice(pairs, 1))
+            result = waiting.pop(0)
+            waiting.extend(pool.submit(read, pair) for pair in itertools.islice(pairs, 1))
             error = result.exception()
             if skip is not None and isinstance(error, files.DataError):
-                skip(pair, error)
+                skip(error)
             else:
                 yield result.result()

@@ -38,11 +38,24 @@ class Comparison:
 def pictures_for(settings: config.Config, count: int = 4) -> list[np.ndarray]:
     """Images to compare on, uint8 (h, w, 3): the run's own, evenly spread, or smooth noise where they are not here."""
     try:
-        return [files.read_image(pair.image) for pair in datasets.spread(trained.unlabelled(settings).pairs, count)]
+        pictures = list(read(pair.image for pair in datasets.spread(trained.unlabelled(settings).pairs, count)))
+        reason = "none of those tried can be read."
     except files.DataError as error:
-        print(f"note: compared on smooth noise, since the run's images are not here: {error}", file=sys.stderr)
-        coarse = np.random.default_rng(0).integers(0, 256, (count, 12, 20, 3), dtype=np.uint8)
-        return [np.asarray(Image.fromarray(c).resize((640, 360), Image.Resampling.BICUBIC)) for c in coarse]
+        pictures, reason = [], str(error)
+    if pictures:
+        return pictures
+    print(f"note: compared on smooth noise, since the run's images are not here: {reason}", file=sys.stderr)
+    coarse = np.random.default_rng(0).integers(0, 256, (count, 12, 20, 3), dtype=np.uint8)
+    return [np.asarray(Image.fromarray(c).resize((640, 360), Image.Resampling.BICUBIC)) for c in coarse]
+
+
+def read(paths: Iterable[Path]) -> Iterator[np.ndarray]:
+    """Image files, one after the other, as uint8 (h, w, 3); one that cannot be read is named on stderr."""
+    for path in paths:
+        try:
+            yield files.read_image(path)
+        except files.DataError as error:
+            print(f"skipped: {error}", file=sys.stderr)
 
 
 def batch_of(images: Sequence[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:
@@ -135,13 +148,19 @@ def filled(session: onnxruntime.InferenceSession, image: np.ndarray) -> np.ndarr
 
 
 def agreeing(one: onnx.ModelProto, other: onnx.ModelProto, images: Iterable[np.ndarray]) -> float:
-    """Share of the pixels of all images, uint8 (1, h, w, 3), to which two models give the same label."""
+    """Share of the pixels of all images, uint8 (1, h, w, 3), to which two models give the same label.
+
+    Raises:
+        files.DataError: there is no image.
+    """
     sessions = session_of(one), session_of(other)
     same = total = 0
     for image in images:
         batch = filled(sessions[0], image)
         first, second = (session.run(["labels"], {"image": batch})[0][:1] for session in sessions)
         same, total = same + int((first == second).sum()), total + first.size
+    if not total:
+        raise files.DataError("none of the images to compare on can be read.")
     return same / total
 
 
@@ -158,11 +177,6 @@ def miou(model: onnx.ModelProto, domain: files.Domain, names: Sequence[str]) -> 
 
 
 def resized(paths: Iterable[Path], size: Sequence[int]) -> Iterator[np.ndarray]:
-    """Image files, one after the other, as uint8 (1, h, w, 3) of `size`; one that cannot be read is named on stderr."""
-    for path in paths:
-        try:
-            image = files.read_image(path)
-        except files.DataError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-        else:
-            yield batch_of([image], (1, *size))
+    """What `read` gives, as uint8 (1, h, w, 3) of `size`."""
+    for image in read(paths):
+        yield batch_of([image], (1, *size))

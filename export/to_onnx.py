@@ -52,7 +52,8 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
     calibration = _calibration(options, settings, size) if options.precision == "int8" else []
     given = {"probabilities": options.probabilities, "size": options.size or (None, None), "batch": options.batch}
     model = conversion.convert(serving.Serving(generator, **given), opset=options.opset)
-    unverified = out.with_name(f"{out.stem}.unverified.onnx")
+    stem = os.fsencode(out.stem)[:200].decode(errors="ignore")  # file systems take 255 bytes
+    unverified = out.with_name(f"{stem}.unverified.onnx")
     if options.precision == "float32":
         conversion.stamp(model, {**entries, "precision": "float32"})
         conversion.write(model, unverified)
@@ -139,8 +140,11 @@ def _compare_precisions(
         images = calibration or [agreement.batch_of([p], shape) for p in agreement.pictures_for(settings)]
     share = agreement.agreeing(model, reduced, images)
     print(f"{options.precision} and float32 give the same label to {share:.2%} of the pixels of the {kind} images")
-    if domain:
-        both = [agreement.miou(m, domain, settings.class_names) for m in (model, reduced)]
+    try:
+        both = [agreement.miou(m, domain, settings.class_names) for m in (model, reduced)] if domain else None
+    except files.DataError as error:
+        both, hindrance = None, str(error)
+    if both:
         difference = f" ({both[1] - both[0]:+.2f})" if None not in both else ""
         print(f"mIoU: float32 {terminal.percent(both[0])}, {options.precision} {terminal.percent(both[1])}{difference}")
     else:

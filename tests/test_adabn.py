@@ -133,6 +133,18 @@ def test_what_cannot_be_used_is_told_in_one_line_and_nothing_is_left(finished, t
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(places)
 
 
+def test_photographs_that_fill_no_batch_are_not_counted(finished, tmp_path):
+    settings = json.loads((finished / "config.json").read_text())
+    settings["batch"] = {**settings.get("batch", {}), "labelled": 3}
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    (run / "config.json").write_text(json.dumps(settings))
+    out = tmp_path / "out"
+    assert adabn.main(["--run", str(run), "--out", str(out)]) == 0
+    assert json.loads((out / "result.json").read_text())["statistics"]["images"] == 3  # of 4
+    assert len((out / "data/statistics.txt").read_text().splitlines()) == 3
+
+
 def test_photograph_that_cannot_be_read_is_named_and_left_out(finished, scenes, tmp_path, capsys):
     folder = tmp_path / "photographs"
     shutil.copytree(scenes / "gta5/images", folder)

@@ -163,7 +163,10 @@ def test_unlabelled_photographs_serve_as_unlabelled_target_only(tmp_path):
     listing = tmp_path / "list.txt"
     listing.write_text("00002")
     message = refusal(datasets.open_roles, CLASSES, None, {**target, "labelled_list": str(listing)}, None, True, True)
-    assert f"{tmp_path / 'labels'}: holds no label named *.png, one for each image; it holds 00001.png" in message
+    assert message == (
+        f"{tmp_path / 'images/00002.png'}: has no label in {tmp_path / 'labels'}; "
+        "target.labelled_list must name images that have one."
+    )
     for file in (tmp_path / "labels").iterdir():
         file.unlink()
     (tmp_path / "labels").rmdir()
@@ -338,6 +341,7 @@ def test_labels_that_are_not_there_are_told_by_where_they_were_looked_for(tmp_pa
     folder_of(tmp_path)
     message = labelled_of(tmp_path, labels="label")
     assert message == f"{tmp_path / 'label'}: no such folder; labels named *.png were looked for there."
+    assert refusal(open_domain, "folder", tmp_path, labels="label", classes=("sky", "road")) == message
     assert labelled_of(tmp_path, labelled=5) == (
         f"target.labelled must be from 1 to 1, the images with a label in {tmp_path / 'labels'}. Received: 5."
     )
@@ -346,12 +350,14 @@ def test_labels_that_are_not_there_are_told_by_where_they_were_looked_for(tmp_pa
 def test_labels_of_another_name_are_told_by_what_there_is(tmp_path):
     image = tmp_path / "leftImg8bit/train/x/x_000000_000019_leftImg8bit.png"
     write(image, photograph((8, 8)))
-    write_index(tmp_path / "gtFine/train/x/x_000000_000019_gtFine_labelTrainIds.png", np.ones((8, 8)))
+    for kind in ("color", "instanceIds", "labelTrainIds"):
+        write_index(tmp_path / f"gtFine/train/x/x_000000_000019_gtFine_{kind}.png", np.ones((8, 8)))
     message = labelled_of(tmp_path, "cityscapes", CLASSES)
     assert message == (
-        f"{tmp_path / 'gtFine/train'}: holds no label named *_gtFine_labelIds.png, one for each image; it holds "
-        "x/x_000000_000019_gtFine_labelTrainIds.png, for example."
+        f"{tmp_path / 'gtFine/train'}: holds no label of an image; that of x/x_000000_000019 would be "
+        "x/x_000000_000019_gtFine_labelIds.png; it holds x/x_000000_000019_gtFine_labelTrainIds.png, for example."
     )
+    assert refusal(open_domain, "cityscapes", tmp_path) == message  # where every image must have one
 
 
 def test_classes_that_no_label_can_give_are_told_with_the_nearest_name(tmp_path):
@@ -374,6 +380,8 @@ def test_names_of_a_mapping_that_match_nothing_are_told_with_the_nearest(tmp_pat
     given = {"classes": ("sky", "road"), "mapping": str(mapping)}
     mapping.write_text('{"rode": "road"}')
     assert "(the nearest is road). Received: rode." in refusal(open_domain, "folder", tmp_path, **given)
+    mapping.write_text('{"ROAD": "road"}')
+    assert "(the nearest is road). Received: ROAD." in refusal(open_domain, "folder", tmp_path, **given)
     mapping.write_text('{"road": "rode"}')
     assert '(the nearest is road). Received: "rode".' in refusal(open_domain, "folder", tmp_path, **given)
 

@@ -13,7 +13,7 @@ import to_onnx
 from PIL import Image
 
 from ass_tf import labels
-from street_inference import command, drawing, images, segmenter
+from street_inference import command, drawing, flow, images, segmenter
 
 
 def summary(out):
@@ -272,8 +272,8 @@ def test_results_of_an_earlier_call_are_no_photographs_even_if_it_was_killed(mod
 
 def test_summary_tells_a_folder_of_results_from_the_first_moment(model, pictures, tmp_path, monkeypatch):
     known = []
-    segment = command.segment
-    monkeypatch.setattr(command, "segment", lambda *given: known.append(images.holds_results(out)) or segment(*given))
+    segment = flow.segment
+    monkeypatch.setattr(flow, "segment", lambda *given: known.append(images.holds_results(out)) or segment(*given))
     out = tmp_path / "out"
     assert command.main([str(model), str(pictures), "--out", str(out), "--outputs", "labels"]) == 0
     assert known == [True]

@@ -169,6 +169,30 @@ def test_pattern_below_a_folder_whose_name_is_a_pattern(tmp_path):
     ]
 
 
+def test_pattern_takes_no_results_and_no_thumbnails_unless_it_names_their_folder(tmp_path):
+    draw(*(tmp_path / name for name in ("1.png", "sub/2.png", "sub/deep/3.png", "@eaDir/1.png", "out/1_colour.png")))
+    (tmp_path / "out/summary.csv").write_text(",".join(images.SUMMARY_HEAD) + ",road,error\n")
+
+    def found(pattern):
+        paths = images.find([str(tmp_path / pattern)], tmp_path / "new")
+        return [path.relative_to(tmp_path).as_posix() for path in paths]
+
+    assert found("*") == ["1.png", "sub/2.png", "sub/deep/3.png"]
+    assert found("*/*.png") == ["sub/2.png"]
+    assert found("**") == found("**/*.png") == ["1.png", "sub/2.png", "sub/deep/3.png"]
+    assert found("**/deep/*") == found("s*/**/3.*") == ["sub/deep/3.png"]
+    assert found("out/*.png") == found("out/**/*.png") == ["out/1_colour.png"]
+    assert found("@eaDir/*.png") == ["@eaDir/1.png"]
+    assert found("**/*.jpg") == ["**/*.jpg"]  # named as missing later
+
+
+def test_pattern_of_any_depth_ends_where_links_lead_back(tmp_path):
+    draw(tmp_path / "a/1.png")
+    for link in ("all", "again", "a/up"):
+        (tmp_path / link).symlink_to(tmp_path)
+    assert images.find([str(tmp_path / "**/*.png")], tmp_path / "out") == [tmp_path / "a/1.png"]
+
+
 def test_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     draw(tmp_path / "closed/1.png", tmp_path / "open/2.png")
     iterdir = type(tmp_path).iterdir

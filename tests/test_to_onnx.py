@@ -1,3 +1,4 @@
+import argparse
 import dataclasses
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import tensorflow as tf
 import to_onnx
 import to_saved_model
 
-from ass_tf import deeplab, serving, trained
+from ass_tf import deeplab, files, serving, trained
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (2, 45, 61, 3), dtype=np.uint8)
 
@@ -184,6 +185,46 @@ def test_command_runs_as_the_readme_has_it(finished, tmp_path):
     done = subprocess.run(words, cwd=small_runs.ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "a.onnx").exists()
+
+
+def test_pictures_to_compare_on_are_those_that_can_be_read_and_noise_is_told(finished, scenes, tmp_path, capsys):
+    shutil.copytree(scenes / "cityscapes", tmp_path / "cityscapes")
+    settings = trained.settings_of(finished)
+    target = settings.target.model_copy(update={"root": str(tmp_path / "cityscapes")})
+    settings = settings.model_copy(update={"target": target})
+    first, *others = sorted((tmp_path / "cityscapes/leftImg8bit/train").rglob("*.png"))
+    first.write_bytes(b"\x89PNG")
+    assert len(agreement.pictures_for(settings)) == 3
+    error = capsys.readouterr().err
+    assert error.startswith(f"skipped: {first}: ")
+    assert "note" not in error
+    for image in others:
+        image.write_bytes(b"\x89PNG")
+    assert len(agreement.pictures_for(settings)) == 4
+    reason = "since the run's images are not here: none of those tried can be read."
+    assert capsys.readouterr().err.splitlines()[-1] == f"note: compared on smooth noise, {reason}"
+    shutil.rmtree(tmp_path / "cityscapes")
+    assert agreement.pictures_for(settings)[0].shape == (360, 640, 3)
+    assert f"not here: {tmp_path / 'cityscapes'}: no such folder." in capsys.readouterr().err
+
+
+def test_model_whose_miou_cannot_be_counted_is_written_all_the_same(finished, model, monkeypatch, capsys):
+    def miou(*_):
+        raise files.DataError("x.png: cannot be decoded.")
+
+    monkeypatch.setattr(agreement, "miou", miou)
+    loaded, options = onnx.load(model), argparse.Namespace(precision="float16", size=None)
+    to_onnx._compare_precisions(trained.settings_of(finished), loaded, loaded, options, [])
+    assert capsys.readouterr().out.splitlines() == [
+        "float16 and float32 give the same label to 100.00% of the pixels of the validation images",
+        "No mIoU: x.png: cannot be decoded.",
+    ]
+
+
+def test_models_are_not_compared_on_no_image_at_all(model):
+    loaded = onnx.load(model)
+    with pytest.raises(files.DataError, match="none of the images to compare on can be read"):
+        agreement.agreeing(loaded, loaded, [])
 
 
 def test_image_that_cannot_be_read_is_skipped_in_the_calibration_and_named(finished, scenes, tmp_path, capsys):

@@ -5,5 +5,6 @@ Copy this folder beside a model and run `python -m street_inference MODEL IMAGES
     images      finds image files and decodes them to upright 8-bit RGB; training reads photographs by it, too
     segmenter   the model under onnxruntime
     drawing     label maps as files
+    flow        photographs through the model and to their files
     command     the command line
 """

@@ -3,180 +3,28 @@
     python -m street_inference MODEL IMAGES... --out DIR        in the folder that holds street_inference/
     python export/infer_onnx.py MODEL IMAGES... --out DIR       in a checkout
 
-IMAGES are files, folders and patterns. Needs Python 3.10, numpy, pillow 10.1 and onnxruntime. While the model works on
-one batch, the next ones are decoded and the last ones written.
+IMAGES are files, folders and patterns. Needs Python 3.10, numpy, pillow 10.1 and onnxruntime.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
-import concurrent.futures
 import csv
-import dataclasses
 import math
 import os
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from street_inference import drawing, images, segmenter
-
-WORKERS = 2  # threads that decode, and as many that write
-FULL = "does not fit into memory."
+from street_inference import drawing, flow, images, segmenter
 
 
-@dataclasses.dataclass
-class Photograph:
-    path: Path
-    name: str  # start of its results' names
-    image: Image.Image | None = None  # as large as the file has it
-    size: tuple[int, int] | None = None  # (height, width) of the same
-    pixels: np.ndarray | None = None  # uint8 (h, w, 3), as the model takes it
-    labels: np.ndarray | None = None
-    shares: np.ndarray | None = None
-    seconds: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(("read", "run", "write"), 0.0))
-    error: str = ""
-
-
-def read(photograph: Photograph, max_pixels: int, max_side: int, fixed: tuple[int | None, int | None]) -> Photograph:
-    start = time.perf_counter()
-    try:
-        photograph.image = images.decode(photograph.path, max_pixels)
-        photograph.size = photograph.image.size[::-1]
-        photograph.pixels = images.shrink(photograph.image, max_side, fixed)
-    except images.Unreadable as error:
-        photograph.error = str(error)
-    except MemoryError:
-        photograph.image, photograph.error = None, FULL
-    photograph.seconds["read"] = time.perf_counter() - start
-    return photograph
-
-
-def write(photograph: Photograph, model: segmenter.Segmenter, out: Path, outputs: Sequence[str]) -> None:
-    start = time.perf_counter()
-    drawn = photograph.image, photograph.labels, model.names, model.palette, outputs
-    try:
-        photograph.shares = drawing.write(out, photograph.name, *drawn)
-    except MemoryError:
-        photograph.error = FULL
-    photograph.image = photograph.labels = None
-    photograph.seconds["write"] = time.perf_counter() - start
-
-
-def batches(photographs: Iterator[Photograph], count: int) -> Iterator[list[Photograph]]:
-    """Neighbours of one size together, at most `count`; those that cannot be read are left out."""
-    batch: list[Photograph] = []
-    for photograph in photographs:
-        if photograph.error:
-            continue
-        if batch and (len(batch) == count or batch[0].pixels.shape != photograph.pixels.shape):
-            yield batch
-            batch = []
-        batch.append(photograph)
-    if batch:
-        yield batch
-
-
-def run(model: segmenter.Segmenter, batch: list[Photograph], tile: tuple[int, int] | None, overlap: int) -> None:
-    """Fill in the labels, or the error where the model fails."""
-    before = model.seconds
-    try:
-        if tile:
-            found = [model.tiled(photograph.pixels, tile, overlap) for photograph in batch]
-        else:
-            found = model.labels(np.stack([photograph.pixels for photograph in batch]))
-        for photograph, labels in zip(batch, found):
-            photograph.labels = labels
-    except (segmenter.ModelError, MemoryError) as error:
-        for photograph in batch:
-            photograph.image, photograph.error = None, str(error) or FULL
-    for photograph in batch:
-        photograph.pixels = None
-        photograph.seconds["run"] = (model.seconds - before) / len(batch)
-
-
-class Progress:
-    """A bar where stderr is a terminal, else a line at every tenth of the way."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.start = total, 0, time.perf_counter()
-        self.live = sys.stderr.isatty()
-
-    def advance(self, photograph: Photograph) -> None:
-        before, self.done = self.done, self.done + 1
-        if photograph.error:
-            clear = "\r\033[K" if self.live else ""
-            print(f"{clear}skipped: {photograph.path}: {photograph.error}", file=sys.stderr)
-        left = round((time.perf_counter() - self.start) / self.done * (self.total - self.done))
-        line = f"{self.done} of {self.total} images, {left // 60}:{left % 60:02} left"
-        if self.live:
-            bar = ("#" * (20 * self.done // self.total)).ljust(20, ".")
-            print(f"\r[{bar}] {line}\033[K", end="\n" if self.done == self.total else "", file=sys.stderr, flush=True)
-        elif 10 * self.done // self.total > 10 * before // self.total:
-            print(line, file=sys.stderr, flush=True)
-
-
-def segment(
-    model: segmenter.Segmenter, photographs: Sequence[Photograph], options: argparse.Namespace, progress: Progress
-) -> None:
-    """Read, run and write them all, the three beside each other; what fails on the way gets its `error`.
-
-    Raises:
-        OSError: a result cannot be written.
-    """
-    given = options.max_pixels, options.max_side, (None, None) if options.tile else model.fixed[1:]
-    reading: collections.deque = collections.deque()
-    writing: collections.deque = collections.deque()
-    waiting = iter(photographs)
-    ahead = max(WORKERS, options.batch)
-
-    def decoded() -> Iterator[Photograph]:
-        while True:
-            while len(reading) < ahead and (photograph := next(waiting, None)):
-                reading.append(readers.submit(read, photograph, *given))
-            if not reading:
-                return
-            photograph = reading.popleft().result()
-            if photograph.error:
-                progress.advance(photograph)
-            yield photograph
-
-    def written(limit: int) -> None:
-        while len(writing) > limit:
-            photograph, result = writing.popleft()
-            result.result()
-            progress.advance(photograph)
-
-    readers = concurrent.futures.ThreadPoolExecutor(WORKERS)
-    writers = concurrent.futures.ThreadPoolExecutor(WORKERS)
-    try:
-        for batch in batches(decoded(), options.batch):
-            run(model, batch, options.tile, options.overlap)
-            for photograph in batch:
-                if photograph.error:
-                    progress.advance(photograph)
-                else:
-                    job = writers.submit(write, photograph, model, options.out, options.outputs)
-                    writing.append((photograph, job))
-            written(ahead)
-        written(0)
-    except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):  # a second one would lose what the first has promised
-            signal.signal(number, signal.SIG_IGN)
-        raise
-    finally:
-        readers.shutdown(cancel_futures=True)
-        writers.shutdown()  # what has been segmented is still written
-
-
-def write_summary(file: Path, photographs: Sequence[Photograph], names: Sequence[str]) -> None:
+def write_summary(file: Path, photographs: Sequence[flow.Photograph], names: Sequence[str]) -> None:
     """A line for each photograph that was finished or refused: sizes, seconds, the share of each class.
 
     The head of the table is also what tells a folder of results from one of photographs (`images.holds_results`).
@@ -219,7 +67,8 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python export/infer_onnx.py", description=__doc__.splitlines()[0])
+    called = "-m street_inference" if Path(sys.argv[0]).name == "__main__.py" else "export/infer_onnx.py"
+    parser = argparse.ArgumentParser(prog=f"python {called}", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("model", type=_path, metavar="MODEL", help="a model of export/to_onnx.py")
     add("images", nargs="+", metavar="IMAGES", help="JPEG, PNG, WebP, BMP, TIFF: files, folders, patterns")
@@ -308,10 +157,10 @@ def _main(options: argparse.Namespace) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     if not (options.out / "summary.csv").exists():  # so that results of a call that is killed are known as such
         write_summary(options.out / "summary.csv", [], model.names)
-    photographs = [Photograph(path, name) for path, name in zip(paths, images.output_names(paths))]
+    photographs = [flow.Photograph(path, name) for path, name in zip(paths, images.output_names(paths))]
     started = time.perf_counter()
     try:
-        segment(model, photographs, options, Progress(len(photographs)))
+        flow.segment(model, photographs, options, flow.Progress(len(photographs)))
     finally:
         wall = time.perf_counter() - started
         if any(photograph.shares is not None or photograph.error for photograph in photographs):

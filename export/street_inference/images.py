@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import csv
+import fnmatch
 import glob
 import os
 import unicodedata
@@ -45,7 +46,8 @@ def find(words: Sequence[str], out: Path) -> list[Path]:
     """The files that the words of a command line name, each once, in order.
 
     Args:
-        words: files, folders (searched at any depth for names with an image's suffix), and patterns with * or ?.
+        words: files, folders (searched at any depth for names with an image's suffix), and patterns with * or ?, of
+            which ** is any number of folders.
         out: folder of the results; nothing in it is an input.
 
     Returns:
@@ -68,7 +70,37 @@ def _matches(word: str) -> list[str]:
     parts = Path(word).parts
     known = next(n for n in range(len(parts), -1, -1) if n == 0 or os.path.lexists(Path(*parts[:n])))
     above = glob.escape(str(Path(*parts[:known]))) if known else ""
-    return sorted(glob.glob(os.path.join(above, *parts[known:]), recursive=True)) or [word]
+    deep = parts.index("**", known) if "**" in parts[known:] else len(parts)
+    start = os.path.join(above, *parts[known:deep])
+    found = [match for match in (glob.glob(start) if start else ["."]) if _is_wanted(match, parts)]
+    if deep < len(parts):
+        found = [path for folder in found for path in _deep_in(Path(folder), parts[deep + 1 :])]
+    return sorted(found) or [word]
+
+
+def _is_wanted(match: str, pattern: Sequence[str]) -> bool:
+    """Whether a pattern's match lies in no folder that `walk` leaves out, except those that the pattern names."""
+    parts = Path(match).parts
+    guessed = [n for n, (part, spelled) in enumerate(zip(parts, pattern), 1) if part != spelled]
+    return not any(parts[n - 1] in SKIPPED or holds_results(Path(*parts[:n])) for n in guessed)
+
+
+def _deep_in(folder: Path, pattern: Sequence[str]) -> list[str]:
+    """Files at any depth that fit what a pattern has behind its first `**`, walked since links may lead back."""
+    if not pattern:
+        return [str(folder)]
+    refused: list[Path] = []
+    found = walk(folder, lambda path, _: refused.append(path)) if folder.is_dir() else []
+    fitting = [path for path in found if _fits(path.relative_to(folder).parts, ("**", *pattern))]
+    return [str(path) for path in (*fitting, *refused)]
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_fits(parts[n:], pattern[1:]) for n in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatch(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -183,7 +215,7 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except FileNotFoundError:
         raise Unreadable("no such file.") from None
     except Image.UnidentifiedImageError:
-        raise Unreadable("is no JPEG, PNG, WebP, BMP or TIFF, or is damaged.") from None
+        raise Unreadable("is no image of a known format, or is damaged.") from None
     except Image.DecompressionBombError:
         raise Unreadable(f"claims more pixels than the {min(max_pixels, MAX_PIXELS)} that are allowed.") from None
     except OSError as error:

@@ -1,6 +1,6 @@
 """An exported model under onnxruntime: what it says of itself, and label maps of batches and of tiles.
 
-Needs onnxruntime and NumPy only. Image files are left to `street_images`.
+Needs onnxruntime and NumPy only. Image files are left to `images`.
 """
 
 from __future__ import annotations
