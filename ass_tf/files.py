@@ -125,19 +125,23 @@ def read_label(path: Path, dataset: str) -> np.ndarray:
 
 def _inspect(pair: Pair, domain: Domain) -> tuple[tuple[int, int], bool]:
     """(height, width) of a pair, and whether some pixel has a class; DataError if it cannot be used."""
-    width, height = open_image(pair.image).size
-    has_class = False
+    image, has_class = open_image(pair.image), False
     if pair.label is not None:
         label = open_label(pair.label, domain.dataset)
-        if abs(label.width * height - width * label.height) > SKEW * width * label.height:
-            rule = f"must have the proportions of its image {pair.image}, {height} x {width}"
-            raise DataError(f"{pair.label}: a label {rule}. Received: {label.height} x {label.width}.")
+        check_proportions(pair, image, label)
         raw_ids = np.unique(label) if label.mode == "I;16" else np.flatnonzero(label.histogram())
         outside = raw_ids[domain.table[raw_ids] == labels.OUTSIDE]
         if outside.size:
             raise DataError(f"{pair.label}: an id must be in the class map. Received: {outside.tolist()}.")
         has_class = bool((domain.table[raw_ids] < labels.OUTSIDE).any())
-    return (height, width), has_class
+    return (image.height, image.width), has_class
+
+
+def check_proportions(pair: Pair, image: Image.Image, label: Image.Image) -> None:
+    """Raises DataError if a label's proportions are not its image's, within SKEW."""
+    if abs(label.width * image.height - image.width * label.height) > SKEW * image.width * label.height:
+        rule = f"must have the proportions of its image {pair.image}, {image.height} x {image.width}"
+        raise DataError(f"{pair.label}: a label {rule}. Received: {label.height} x {label.width}.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -259,15 +259,18 @@ def evaluation_pairs(domain, skip=None):
         label: uint8, train ids at the label file's own size; None if the pair has no label.
 
     Raises:
-        files.DataError: a file cannot be decoded, or holds an id outside the map.
+        files.DataError: a file cannot be decoded, holds an id outside the map, or a label has not its image's
+            proportions.
     """
+    h, w = domain.size
 
     def read(pair):
-        image, _ = read_pair(dataclasses.replace(pair, label=None), domain)
-        label = None
+        image, label = files.open_image(pair.image), None
         if pair.label is not None:
-            label = _map_ids(files.open_label(pair.label, domain.dataset), domain, pair.label)
-        return pair.name, image.astype(np.float32), label
+            raw = files.open_label(pair.label, domain.dataset)
+            files.check_proportions(pair, image, raw)
+            label = _map_ids(raw, domain, pair.label)
+        return pair.name, np.asarray(image.resize((w, h), Image.Resampling.BICUBIC), np.float32), label
 
     workers = min(os.cpu_count() or 1, 8)
     pairs = iter(domain.pairs)

@@ -323,3 +323,10 @@ def test_a_data_set_as_it_is_distributed_makes_batches(tmp_path):
         assert 20 < images.mean() < 235
         assert {0, 2} < set(np.unique(train_ids))  # road and building are on every street
         assert set(np.unique(train_ids)) <= {*range(19), labels.IGNORE}
+
+
+def test_label_of_other_proportions_than_its_image_is_refused_where_it_is_scored(tmp_path):
+    domain = make_domain(tmp_path, count=1)
+    Image.fromarray(np.ones((96, 1), np.uint8)).save(domain.pairs[0].label)
+    with pytest.raises(datasets.DataError, match=r"must have the proportions of its image .* Received: 96 x 1\."):
+        list(pipeline.evaluation_pairs(domain))
