@@ -92,7 +92,8 @@ def labelled_subset(
             rule = "target.labelled must be a number where some images have none"
             if labelled_list is not None:
                 rule = "target.labelled_list must name images that have one"
-            raise DataError(f"{pair.image}: has no label in {domain.label_folder}; {rule}.")
+            label = domain.label_folder / (pair.name + domain.label_tail)
+            raise DataError(f"{pair.image}: its label {label} is missing; {rule}.")
     return dataclasses.replace(domain, pairs=pairs)
 
 

@@ -168,6 +168,9 @@ def _read_run(folder: Path, cell: dict[str, Any] | None) -> Run:
 def _result(file: Path, settings: config.Config | None) -> dict[str, Any]:
     """result.json with what tables and charts rely on; empty where there is none."""
     result = storage.read_json(file, config.ConfigError, missing={})
+    if type(result.get("labelled_images", 0)) is not int:
+        value = storage.shown(json.dumps(result["labelled_images"]))
+        raise config.ConfigError(f"{file}: labelled_images must be a number of images. Received: {value}.")
     for which in ("last", "best"):
         scores = result.get(which)
         if scores is not None and not _is_sound(scores, settings):

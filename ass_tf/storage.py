@@ -50,6 +50,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield unfinished
         os.replace(unfinished, path)
+    except OSError as error:
+        if error.filename is not None and os.fspath(error.filename) == str(unfinished):
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        raise
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
@@ -177,8 +181,11 @@ def check_folder(folder: str | Path, what: str, error: Error = ValueError) -> No
         place = place.parent
     if not place.is_dir():
         raise error(f"{what} must be a folder. Received: {folder} ({place} is no folder).")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise error(f"{what} must be a folder that can be written. Received: {folder} ({place} cannot).")
+    try:
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as caught:
+        rule = f"{what} must be a folder that can be written"
+        raise error(f"{rule}. Received: {folder} ({place}: {caught.strerror}).") from None
 
 
 def check_file(file: str | Path, what: str, error: Error = ValueError) -> None:

@@ -69,13 +69,12 @@ def train(config: Config, run: Path, strategy: Any = None) -> dict[str, Any]:
             datasets.check(domains, progress)
         for line in datasets.unmatched(domains, config.class_names):
             print(f"note: {line}", flush=True)
-        changed = session.take_over(run, config, domains)
-        result = _train(config, run, domains, changed, strategy)
+        result = _train(config, run, domains, strategy)
         storage.write_text(run / "result.json", storage.as_json(result))
         return result
 
 
-def _train(config, run, domains, changed, strategy) -> dict[str, Any]:
+def _train(config, run, domains, strategy) -> dict[str, Any]:
     """The part that needs TensorFlow: builds or restores everything, trains, and returns the result."""
     process.start_tensorflow()
     import tensorflow as tf
@@ -88,7 +87,9 @@ def _train(config, run, domains, changed, strategy) -> dict[str, Any]:
     try:
         strategy = strategy or session.build_strategy()
         game, trackable = session.build_game(config, strategy, resumed=bool(run_folder.snapshots(run)))
-        state |= checkpoint.restore(run, trackable) or {}
+        checkpoint.restore(run, trackable)  # a run that cannot go on stays as it is
+        changed = session.take_over(run, config, domains)
+        state |= run_folder.state_of(run)[1] if run_folder.snapshots(run) else {}
         run_folder.cut_log(run, state["step"], state["unvalidated"])
         journal.cut_board(run, state["step"], state["unvalidated"])
         checkpoint.prune(run, state)

@@ -164,7 +164,7 @@ def test_unlabelled_photographs_serve_as_unlabelled_target_only(tmp_path):
     listing.write_text("00002")
     message = refusal(datasets.open_roles, CLASSES, None, {**target, "labelled_list": str(listing)}, None, True, True)
     assert message == (
-        f"{tmp_path / 'images/00002.png'}: has no label in {tmp_path / 'labels'}; "
+        f"{tmp_path / 'images/00002.png'}: its label {tmp_path / 'labels/00002.png'} is missing; "
         "target.labelled_list must name images that have one."
     )
     for file in (tmp_path / "labels").iterdir():

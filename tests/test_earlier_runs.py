@@ -79,6 +79,16 @@ def test_it_trains_longer_and_keeps_the_result_that_it_had(earlier):
     assert json.loads((earlier / "result.json").read_text())["last"]["step"] == 8
 
 
+def test_run_whose_snapshot_is_damaged_stays_as_it_is_though_settings_change(earlier, capsys):
+    assert train.main(["--config", "early.json"]) == 0
+    for weights_file in (earlier / "snapshots").glob("*/weights.data*"):
+        weights_file.unlink()
+    before = small_runs.content(earlier)
+    assert train.main(["--config", "early.json", "--run", RUN, "--set", "train.steps=8"]) == 1
+    assert "the snapshot cannot be restored" in capsys.readouterr().err
+    assert small_runs.content(earlier) == before
+
+
 def test_settings_that_change_weights_are_refused(earlier, capsys):
     assert train.main(["--config", "early.json", "--run", RUN, "--set", "optimiser.lr=0.02"]) == 1
     assert "optimiser.lr must be 0.01 as in the run begun there" in capsys.readouterr().err

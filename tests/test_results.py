@@ -140,6 +140,7 @@ def test_a_broken_file_of_features_counts_as_none(tmp_path):
         ("a/result.json", '{"last": 5}', "last must hold the scores of a snapshot"),
         ("a/result.json", '{"last": {"miou": 1, "iou": {"road": "x"}}}', "last must hold the scores of a snapshot"),
         ("a/result.json", '{"best": {"miou": 1, "confusion": [[1]]}}', "best must hold the scores of a snapshot"),
+        ("a/result.json", '{"labelled_images": {}}', "labelled_images must be a number of images. Received: {}."),
         ("a/run.json", '{"sessions": 5}', "sessions must be those of a run"),
         ("a/run.json", '{"sessions": [{"devices": 5}]}', "sessions must be those of a run"),
         ("status/a.json", '{"minutes": []}', "minutes must be what a sweep notes. Received: []."),
