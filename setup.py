@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+?)"', (here / "ass_tf/__init__.py").read_text()).group(1)
@@ -16,9 +16,9 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=["ass_tf", "street_inference"],
+    packages=[*find_packages(include=["ass_tf", "ass_tf.*"]), "street_inference"],
     package_dir={"street_inference": "export/street_inference"},
-    package_data={"ass_tf": ["report.html"]},
+    package_data={"ass_tf.studies": ["page.html"]},
     install_requires=[
         "jinja2>=3.1",
         "keras",

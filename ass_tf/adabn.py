@@ -22,7 +22,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ass_tf import config, datasets, files, process, run_folder, storage, terminal, trained
+from ass_tf import config, datasets
+from ass_tf.datasets import files
+from ass_tf.runs import folder as run_folder
+from ass_tf.runs import trained
+from ass_tf.system import process, storage, terminal
 
 COUNT = 200  # photographs
 
@@ -39,7 +43,7 @@ def take_statistics(generator: Any, batches: Iterable[Any]) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from ass_tf import deeplab
+    from ass_tf.models import deeplab
 
     statistics = [s for norm in deeplab.norms_of(generator) for s in (norm.moving_mean, norm.moving_variance)]
     totals, count = [np.zeros(s.shape) for s in statistics], 0
@@ -59,7 +63,7 @@ def _batches(domain: files.Domain, size: int, used: list[str], advance: Callable
     """
     import numpy as np
 
-    from ass_tf import pipeline
+    from ass_tf.datasets import pipeline
 
     def skip(error: files.DataError) -> None:
         print(f"skipped: {error}", file=sys.stderr)
@@ -97,11 +101,11 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
     process.start_tensorflow()
     import tensorflow as tf
 
-    from ass_tf import checkpoint
+    from ass_tf.runs import snapshots
 
     unfrozen = settings.model.model_copy(update={"batch_norm": "batch"})
     generator = trained.build(settings.model_copy(update={"model": unfrozen}))
-    step = checkpoint.restore_generator(run, generator, snapshot)
+    step = snapshots.restore_generator(run, generator, snapshot)
     part = out.with_name(f".{out.name[:60]}.part")
     used: list[str] = []
     shutil.rmtree(part, ignore_errors=True)  # left by a kill
@@ -111,7 +115,7 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
         with run_folder.claim(part, settings):
             run_folder.write_lists(part, {"statistics": used})
             last = _scored(part, generator, settings, step)
-            checkpoint.save(part, tf.train.Checkpoint(generator=generator), {"step": step, "best": None, "last": last})
+            snapshots.save(part, tf.train.Checkpoint(generator=generator), {"step": step, "best": None, "last": last})
             _write_records(records, part, last, images, len(used))
         os.rename(part, out)
     except tf.errors.OpError as error:  # memory, say
@@ -123,7 +127,8 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
 
 def _scored(out: Path, generator: Any, settings: config.Config, step: int) -> dict[str, Any] | None:
     """Scores as training notes them, and pictures; None where there is nothing here to score on."""
-    from ass_tf import milestones, scoring
+    from ass_tf.runs import milestones
+    from ass_tf.scoring import predictions
 
     if settings.validation is None:
         return None
@@ -132,7 +137,7 @@ def _scored(out: Path, generator: Any, settings: config.Config, step: int) -> di
     except files.DataError as error:
         print(f"not scored: {error}", file=sys.stderr)
         return None
-    given = generator, scoring.build_forward(generator), domain, settings.class_names
+    given = generator, predictions.build_forward(generator), domain, settings.class_names
     scores, _ = milestones.validate(out, *given, lambda: False)
     return {"step": step, **scores}
 

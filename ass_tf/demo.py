@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ass_tf import config, labels, process, storage, streets, terminal, trained
+from ass_tf import config, labels, streets
+from ass_tf.runs import trained
+from ass_tf.system import process, storage, terminal
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = ROOT / "configs" / "demo.json"
@@ -71,21 +73,22 @@ def deploy(run: Path, images: Path | None, out: Path, seed: int) -> int:
 
 def compare(runs: dict[str, Path], settings: config.Config, out: Path, count: int = 4) -> None:
     """A picture of a few unseen scenes: image, truth, and both predictions."""
-    from ass_tf import datasets, scoring, visualise
+    from ass_tf import datasets
+    from ass_tf.scoring import pictures, predictions
 
     names = settings.class_names
     domain = datasets.open_domain(names, **settings.validation.model_dump())
-    palette, predictions = labels.colours(names), {}
+    palette, drawn = labels.colours(names), {}
     for method, run in runs.items():
         _, generator, _ = trained.load(run)
-        _, predictions[method] = scoring.score(generator, domain, len(names), keep=count)
+        _, drawn[method] = predictions.score(generator, domain, len(names), keep=count)
     rows = []
-    for index, (name, image, truth, _) in enumerate(predictions["oracle"]):
-        maps = [truth, *(predictions[method][index][3] for method in runs)]
+    for index, (name, image, truth, _) in enumerate(drawn["oracle"]):
+        maps = [truth, *(drawn[method][index][3] for method in runs)]
         titles = [name, "truth", "oracle", "GA+CSA"]
-        rows.append(visualise.strip([image, *(visualise.colour(m, palette) for m in maps)], titles))
-    rows.append(visualise.legend(names, palette, rows[0].shape[1]))
-    visualise.save_png(out, np.asarray(visualise.stack(rows)))
+        rows.append(pictures.strip([image, *(pictures.colour(m, palette) for m in maps)], titles))
+    rows.append(pictures.legend(names, palette, rows[0].shape[1]))
+    pictures.save_png(out, np.asarray(pictures.stack(rows)))
 
 
 def summary(scores: dict[str, float | None], count: int) -> str:

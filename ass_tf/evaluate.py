@@ -21,7 +21,10 @@ from rich.table import Table
 from rich.text import Text
 
 import ass_tf
-from ass_tf import config, datasets, labels, process, run_folder, storage, terminal, trained
+from ass_tf import config, datasets, labels
+from ass_tf.runs import folder as run_folder
+from ass_tf.runs import trained
+from ass_tf.system import process, storage, terminal
 
 SNAPSHOTS = ("last", "best")
 SHEET_HEIGHT = 192  # pixels of one panel on the contact sheet
@@ -151,17 +154,18 @@ def _score(run, which, generator, settings, domain, result, kept, progress, *, f
     import numpy as np
     import tensorflow as tf
 
-    from ass_tf import checkpoint, metrics, scoring
+    from ass_tf.runs import snapshots
+    from ass_tf.scoring import metrics, predictions
 
     names = settings.class_names
-    step = checkpoint.restore_generator(run, generator, which)
+    step = snapshots.restore_generator(run, generator, which)
     if which == "best" and "last" in result and result["last"]["step"] == step:
         result[which] = result["last"]
         return
     given = {"flip": flip, "scales": scales, "keep": strips}
     try:
         with progress(which) if progress else nullcontext() as advance:
-            confusion, kept[which] = scoring.score(generator, domain, len(names), **given, progress=advance)
+            confusion, kept[which] = predictions.score(generator, domain, len(names), **given, progress=advance)
     except tf.errors.OpError as error:  # memory, say
         raise ValueError(f"{run}: {terminal.reason(error)}") from None
     members = {"data": [names[i] for i in np.unique(domain.table) if i < len(names)]}
@@ -192,20 +196,20 @@ def _facts(run: Path) -> dict[str, Any]:
 
 def _draw(out: Path, which: str, kept: Sequence[tuple], names: Sequence[str]) -> list[str]:
     """Strips of the kept images and a contact sheet of them all; returns their names, relative to `out`."""
-    from ass_tf import visualise
+    from ass_tf.scoring import pictures
 
     if not kept:
         return []
     palette = labels.colours(names)
     rows, files = [], []
     for (name, image, truth, prediction), stem in zip(kept, _stems([name for name, *_ in kept])):
-        panels = [image, visualise.colour(truth, palette), visualise.colour(prediction, palette)]
+        panels = [image, pictures.colour(truth, palette), pictures.colour(prediction, palette)]
         file = f"strips/{which}_{stem}.png"
-        visualise.save_png(out / file, visualise.strip(panels, [name, "truth", "prediction"]))
-        rows.append(visualise.strip(panels, [name, "truth", "prediction"], SHEET_HEIGHT))
+        pictures.save_png(out / file, pictures.strip(panels, [name, "truth", "prediction"]))
+        rows.append(pictures.strip(panels, [name, "truth", "prediction"], SHEET_HEIGHT))
         files.append(file)
-    rows.append(visualise.legend(names, palette, rows[0].shape[1]))
-    visualise.save_png(out / f"strips/{which}.png", visualise.stack(rows))
+    rows.append(pictures.legend(names, palette, rows[0].shape[1]))
+    pictures.save_png(out / f"strips/{which}.png", pictures.stack(rows))
     return [f"strips/{which}.png", *files]
 
 

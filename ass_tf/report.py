@@ -21,9 +21,12 @@ import numpy as np
 from PIL import Image
 
 import ass_tf
-from ass_tf import alignment, charts, config, labels, paper, results, storage, tables, terminal
-from ass_tf.results import Run
-from ass_tf.tables import Table
+from ass_tf import config, labels
+from ass_tf.scoring import alignment
+from ass_tf.studies import charts, paper, results, tables
+from ass_tf.studies.results import Run
+from ass_tf.studies.tables import Table
+from ass_tf.system import storage, terminal
 
 WIDEST = 480  # pixels of a picture on the page
 TITLES = {None: "all classes", "synthia16": "SYNTHIA's 16 classes", "synthia13": "SYNTHIA's 13 classes"}
@@ -63,7 +66,7 @@ class Gallery:
 
 def strips(runs: Sequence[Run], gallery: Gallery) -> list[dict[str, Any]]:
     """Rows of panels: image, truth, and the prediction of one run of each method, as in the paper's figure 3."""
-    from ass_tf import visualise
+    from ass_tf.scoring import pictures
 
     shown = list({run.label: run for run in reversed(runs) if (run.folder / "pictures").is_dir()}.values())[::-1]
     rows = []
@@ -78,8 +81,8 @@ def strips(runs: Sequence[Run], gallery: Gallery) -> list[dict[str, Any]]:
                 return np.asarray(image)
 
         image = opened(shown[0], "image")
-        panels = [("truth", visualise.colour(opened(shown[0], "truth"), palette))]
-        panels += [(run.label, visualise.colour(opened(run, "prediction"), palette)) for run in shown]
+        panels = [("truth", pictures.colour(opened(shown[0], "truth"), palette))]
+        panels += [(run.label, pictures.colour(opened(run, "prediction"), palette)) for run in shown]
         rows.append(
             {
                 "image": gallery.add(image, lossy=True),
@@ -243,9 +246,9 @@ def page(title: str, runs: Sequence[Run], with_pictures: bool = True) -> str:
     names = next((run.settings.class_names for run in runs if run.settings), ())
     palette = labels.colours(names)
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ass_tf", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.PackageLoader("ass_tf.studies", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("report.html").render(
+    return environment.get_template("page.html").render(
         title=title,
         runs=runs,
         tables=found,

@@ -19,9 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ass_tf import config, locks, plans, process, storage, terminal
-from ass_tf.cells import Folder
-from ass_tf.plans import Cell
+from ass_tf import config
+from ass_tf.studies import plan as plans
+from ass_tf.studies.cells import Folder
+from ass_tf.studies.plan import Cell
+from ass_tf.system import locks, process, storage, terminal
 
 
 def work(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], processes: int = 1) -> int:

@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from ass_tf import config as settings_module
-from ass_tf import datasets, process, run_folder, session, storage, terminal
+from ass_tf import datasets
 from ass_tf.config import Config, ConfigError
+from ass_tf.runs import folder as run_folder
+from ass_tf.runs import session
+from ass_tf.system import process, storage, terminal
 
 ADVICE = "The last snapshot is from before; a lower optimiser.lr may help."
 
@@ -79,7 +82,7 @@ def _train(config, run, domains, strategy) -> dict[str, Any]:
     process.start_tensorflow()
     import tensorflow as tf
 
-    from ass_tf import checkpoint, journal
+    from ass_tf.runs import journal, snapshots
 
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -87,12 +90,12 @@ def _train(config, run, domains, strategy) -> dict[str, Any]:
     try:
         strategy = strategy or session.build_strategy()
         game, trackable = session.build_game(config, strategy, resumed=bool(run_folder.snapshots(run)))
-        checkpoint.restore(run, trackable)  # a run that cannot go on stays as it is
+        snapshots.restore(run, trackable)  # a run that cannot go on stays as it is
         changed = session.take_over(run, config, domains)
         state |= run_folder.state_of(run)[1] if run_folder.snapshots(run) else {}
         run_folder.cut_log(run, state["step"], state["unvalidated"])
         journal.cut_board(run, state["step"], state["unvalidated"])
-        checkpoint.prune(run, state)
+        snapshots.prune(run, state)
         session.write_session(run, config, strategy, changed)
         with Interruption() as interruption:
             _loop(config, run, domains, game, trackable, state, interruption)
@@ -109,7 +112,8 @@ def _train(config, run, domains, strategy) -> dict[str, Any]:
 
 def _loop(config, run, domains, game, trackable, state, interruption) -> None:
     """Steps, records, validations and snapshots up to the last step; keeps `state` up to date."""
-    from ass_tf import checkpoint, journal, milestones, pipeline
+    from ass_tf.datasets import pipeline
+    from ass_tf.runs import journal, milestones, snapshots
 
     train, start = config.train, state["step"]
     batch = {role: count for role, count in config.batch.model_dump().items() if role in domains}
@@ -136,7 +140,7 @@ def _loop(config, run, domains, game, trackable, state, interruption) -> None:
                 else:
                     _note_scores(state, step, scores)
                     log.validation(step, state["last"], picture)
-            checkpoint.save(run, trackable, state)
+            snapshots.save(run, trackable, state)
             log.pause(time.perf_counter() - before)
             if interruption.signal and (step < train.steps or state["unvalidated"]):
                 log.say(f"{run}: saved step {step}; the same command goes on from there.")
@@ -199,7 +203,7 @@ def _refuse_non_finite_weights(step: int, networks) -> None:
 
 def _note_features(config, run, when, judge, domains) -> None:
     """Notes where the features lie, before the first and after the last step, of a run that knows both domains."""
-    from ass_tf import milestones
+    from ass_tf.runs import milestones
 
     count, target = config.train.feature_images, domains.get("validation") or domains.get("labelled")
     if count and target and "source" in domains:

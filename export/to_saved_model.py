@@ -1,70 +1,9 @@
-"""A trained run as a SavedModel: raw images in, label maps out, for any size and any number of images.
+"""A trained run as a SavedModel: the same as `python -m ass_tf.export.to_saved_model`."""
 
-    python export/to_saved_model.py --run DIR [--out DIR] [--probabilities] [--snapshot last|best]
-
-It loads with plain TensorFlow. OUT has TensorFlow Serving's layout: each call adds the next numbered version. Names and
-colours of the classes are in its assets.extra/model.json. The signature is that of `ass_tf.serving`.
-"""
-
-from __future__ import annotations
-
-import argparse
-import json
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from ass_tf import config, process, storage, terminal, trained
-
-
-def export(run: Path, out: Path, *, which: str = "last", probabilities: bool = False) -> Path:
-    """Write the SavedModel of a run.
-
-    Args:
-        run: folder of the run.
-        out: folder of the numbered versions.
-        which: the snapshot, last or best.
-        probabilities: give the softmax beside the labels.
-
-    Returns:
-        version: folder of the new SavedModel.
-
-    Raises:
-        ValueError: the run cannot be used.
-        OSError: the SavedModel cannot be written.
-    """
-    storage.check_folder(out, "--out")
-    process.start_tensorflow()
-    from ass_tf import serving
-
-    settings, generator, step = trained.load(run, which)
-    model = serving.Serving(generator, probabilities=probabilities)
-    text = json.dumps(trained.description(run, settings, which, step), indent=1)
-    return serving.save(model, out, {"model.json": text + "\n"})
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python export/to_saved_model.py", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--run", type=terminal.path, metavar="DIR", help="folder that ass_tf.train wrote (default: the newest)"
-    )
-    parser.add_argument(
-        "--out", type=terminal.path, metavar="DIR", help="folder of versions (default: RUN/export/saved_model)"
-    )
-    parser.add_argument("--snapshot", choices=["last", "best"], default="last", help="default: last")
-    parser.add_argument("--probabilities", action="store_true", help="give the softmax beside the labels")
-    options = parser.parse_args(arguments)
-    try:
-        run = options.run or trained.newest_finished()
-        out = options.out or run / "export" / "saved_model"
-        version = export(run, out, which=options.snapshot, probabilities=options.probabilities)
-    except (ValueError, OSError) as error:
-        return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
-    print(f"Written: {version}")
-    if storage.PATTERN.search(str(version.resolve())):
-        print("note: TensorFlow takes [ ] * ? and backslashes in a path for a pattern; load it from a plain name.")
-    return 0
-
+from ass_tf.export.to_saved_model import main
+from ass_tf.system import terminal
 
 if __name__ == "__main__":
     sys.exit(terminal.run(main))

@@ -24,13 +24,13 @@ LIMIT = 60  # seconds
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS
 MEMORY = 8 * 2**30  # bytes that a worker and its children may take each
 MODULES = {  # command -> module, how it is started
-    "datasets": ("ass_tf.datasets", ["-m", "ass_tf.datasets"]),
+    "datasets": ("ass_tf.datasets.__main__", ["-m", "ass_tf.datasets"]),
     "train": ("ass_tf.train", ["-m", "ass_tf.train"]),
     "evaluate": ("ass_tf.evaluate", ["-m", "ass_tf.evaluate"]),
     "sweep": ("ass_tf.sweep", ["-m", "ass_tf.sweep"]),
     "report": ("ass_tf.report", ["-m", "ass_tf.report"]),
-    "weights": ("ass_tf.weights", ["-m", "ass_tf.weights"]),
-    "to_onnx": ("to_onnx", [str(ROOT / "export/to_onnx.py")]),
+    "weights": ("ass_tf.weights.__main__", ["-m", "ass_tf.weights"]),
+    "to_onnx": ("ass_tf.export.to_onnx", [str(ROOT / "export/to_onnx.py")]),
     "infer_onnx": ("infer_onnx", [str(ROOT / "export/infer_onnx.py")]),
 }
 
@@ -41,7 +41,7 @@ def main_of(command):
     main = importlib.import_module(MODULES[command][0]).main
     if command == "infer_onnx":  # knows nothing of the package
         return main
-    from ass_tf import terminal
+    from ass_tf.system import terminal
 
     return lambda words: terminal.run(lambda: main(words))
 

@@ -50,7 +50,7 @@ def main():
 
 def measure(root, count, rounds):
     defaults = Image.core.get_block_size(), Image.core.get_blocks_max()
-    from ass_tf import pipeline
+    from ass_tf.datasets import pipeline
 
     kept = Image.core.get_block_size(), Image.core.get_blocks_max()
     domain = datasets.open_domain(

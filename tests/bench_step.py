@@ -64,12 +64,14 @@ def main():
     if options.allocator:
         return compare_allocators(options.rounds)
 
-    from ass_tf import process
+    from ass_tf.system import process
 
     process.start_tensorflow()
     import tensorflow as tf
 
-    from ass_tf import adversary, config, session
+    from ass_tf import config
+    from ass_tf.methods import adversary
+    from ass_tf.runs import session
 
     words = [f"method={options.method}", f"model.backbone={options.backbone}", "model.weights=null"]
     settings = config.load(ROOT / "configs" / "gta_csa.json", words)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from small_runs import ROOT, log_of, prepare_check, tensors
 
-from ass_tf import run_folder
+from ass_tf.runs import folder as run_folder
 
 TRAIN = {"steps": 150, "checkpoint_every": 10, "validate_every": 45, "log_every": 7}
 

@@ -79,7 +79,7 @@ def finished(scenes, tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(finished):
     """The run as an ONNX file."""
-    import to_onnx
+    from ass_tf.export import to_onnx
 
     file = finished / "export" / "model.onnx"
     assert to_onnx.main(["--run", str(finished)]) == 0

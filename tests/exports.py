@@ -8,7 +8,8 @@ import numpy as np
 import small_runs
 import tensorflow as tf
 
-from ass_tf import checkpoint, config, trained
+from ass_tf import config
+from ass_tf.runs import snapshots, trained
 
 EXPORT = small_runs.ROOT / "export"
 ABSENT = ("tensorflow", "keras", "ass_tf", "onnx", "tf2onnx", "rich", "pydantic")
@@ -29,7 +30,7 @@ def finished_run(run, scenes, **changes):
         else:
             value = rng.normal("gamma" in name, 0.1, shape)
         variable.assign(value.astype(np.float32))
-    checkpoint.save(run, tf.train.Checkpoint(generator=generator), {"step": 7})
+    snapshots.save(run, tf.train.Checkpoint(generator=generator), {"step": 7})
     (run / "result.json").write_text("{}")
     return run
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ass_tf import datasets, labels, schema
+from ass_tf import datasets, labels
+from ass_tf.config import schema
 
 CLASSES = labels.CLASS_SETS["cityscapes19"]
 ROAD, SIDEWALK, POLE, SKY, CAR = (CLASSES.index(name) for name in ("road", "sidewalk", "pole", "sky", "car"))

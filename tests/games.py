@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ass_tf import adversary, schema
+from ass_tf.config import schema
 from ass_tf.labels import IGNORE
+from ass_tf.methods import adversary
 
 CLASSES = 5
 MODEL = {"backbone": "tiny", "output_stride": 8, "rates": (1, 2), "weights": None, "batch_norm": "batch"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ass_tf import torch_files, torch_layout
+from ass_tf.weights import torch_files, torch_names
 
 NUMBERS = np.load(Path(__file__).with_name("adaptsegnet_goldens.npz"))
 SIZES = [(64, 128), (65, 97), (90, 160)]
@@ -31,11 +31,11 @@ def draw(name, shape):
 
 def tensors_of(network):
     """The golden value of every tensor of a network, as `torch_layout.take` takes them."""
-    shapes = {name: value.shape for name, value in torch_layout.state_of(network).items()}
+    shapes = {name: value.shape for name, value in torch_names.state_of(network).items()}
     return {name: torch_files.Tensor(s, "float32", partial(draw, name, s)) for name, s in shapes.items()}
 
 
 def fill_generator(generator):
     """Gives a ResNet generator the golden weights."""
-    ours, _ = torch_layout.take(generator, tensors_of(generator))
+    ours, _ = torch_names.take(generator, tensors_of(generator))
     assert {row.verdict for row in ours} == {"taken"}

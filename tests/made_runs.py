@@ -6,7 +6,8 @@ import numpy as np
 import small_runs
 from PIL import Image
 
-from ass_tf import config, storage
+from ass_tf import config
+from ass_tf.system import storage
 
 METHODS = ("oracle", "joint", "ga", "fcsa", "csa")
 NAMES = ["road", "building", "sky", "person", "car"]
@@ -28,7 +29,7 @@ def confusion(rng, correct, count):
 
 
 def scores(matrix, step, names):
-    from ass_tf import metrics
+    from ass_tf.scoring import metrics
 
     return {"step": step, **metrics.summary(matrix, names), "confusion": matrix.tolist()}
 

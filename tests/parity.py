@@ -41,7 +41,9 @@ from parity_sides import (
     weights_of_theirs,
 )
 
-from ass_tf import adversary, deeplab, losses, optimisers, torch_layout
+from ass_tf.methods import adversary, losses, optimisers
+from ass_tf.models import deeplab
+from ass_tf.weights import torch_names
 
 STRONG = {"lambda_gadv": 1.0, "lambda_sadv": 1.0}  # the adversaries' share of G's gradient is then like the labels'
 BACKWARDS = {**STRONG, "direction": "target_to_source"}
@@ -97,7 +99,7 @@ def _names_of(generator):
     """PyTorch's names of what `deeplab.variables_of` returns, in its order."""
     layers = [x for x in generator.layers if not isinstance(x, keras.layers.BatchNormalization)]
     layers.sort(key=lambda layer: layer.name.startswith("head_"))  # stable: the backbone keeps its order
-    names = [[f"{torch_layout.name_of(x.name)}.{part}" for part in ("weight", "bias")] for x in layers]
+    names = [[f"{torch_names.name_of(x.name)}.{part}" for part in ("weight", "bias")] for x in layers]
     return [name for x, both in zip(layers, names) for name in both[: len(x.trainable_variables)]]
 
 

@@ -10,8 +10,11 @@ import tensorflow as tf
 import torch
 import torch_transcription as reference
 
-from ass_tf import adversary, deeplab, discriminators, schema, torch_files, torch_layout
+from ass_tf.config import schema
 from ass_tf.labels import IGNORE
+from ass_tf.methods import adversary
+from ass_tf.models import deeplab, discriminators
+from ass_tf.weights import torch_files, torch_names
 
 BLOCKS, CLASSES, SIZE = (1, 1, 1, 1), 5, (65, 97)
 BACKBONE = partial(deeplab._resnet, blocks=BLOCKS)
@@ -56,7 +59,7 @@ def give(ours, theirs):
     """Gives our generator the weights of PyTorch's, by the importer."""
     state = arrays(theirs.state_dict())
     tensors = {n: torch_files.Tensor(v.shape, str(v.dtype), lambda v=v: v) for n, v in state.items()}
-    rows, others = torch_layout.take(ours, tensors)
+    rows, others = torch_names.take(ours, tensors)
     assert not others
     assert {row.verdict for row in rows} == {"taken"}
 
@@ -161,7 +164,7 @@ def build_games(method, rates, optimiser, changes):
 
 def weights_of(game):
     """Our weights by network, under PyTorch's names and in its axes."""
-    found = {"G": torch_layout.state_of(game.networks.generator)}
+    found = {"G": torch_names.state_of(game.networks.generator)}
     for name, network in zip(("D_g", "D_s"), game.networks[1:]):
         if network is not None:
             found[name] = {str(i): w.transpose(TO_TORCH[w.ndim]) for i, w in enumerate(network.get_weights())}

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from ass_tf import run_folder, streets
+from ass_tf import streets
+from ass_tf.runs import folder as run_folder
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ("images_per_second", "waiting_share", "memory_mb")  # what differs between equal runs

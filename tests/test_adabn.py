@@ -10,7 +10,10 @@ import pytest
 import small_runs
 from PIL import Image
 
-from ass_tf import adabn, deeplab, evaluate, run_folder, trained
+from ass_tf import adabn, evaluate
+from ass_tf.models import deeplab
+from ass_tf.runs import folder as run_folder
+from ass_tf.runs import trained
 
 
 def build():

@@ -8,8 +8,8 @@ from games import RATES, changed, make_batch, make_game, run, weights_of
 from games import eager as eager  # a fixture
 from goldens import NUMBERS
 
-from ass_tf import adversary, losses, optimisers
 from ass_tf.labels import IGNORE
+from ass_tf.methods import adversary, losses, optimisers
 
 METHODS = ["oracle", "joint", "ga", "fcsa", "csa"]
 MEASURES = ["loss", "accuracy"]  # of a discriminator

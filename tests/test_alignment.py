@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ass_tf import alignment
+from ass_tf.scoring import alignment
 
 NAN = float("nan")
 

@@ -14,8 +14,10 @@ import pytest
 import tensorflow as tf
 from small_runs import content
 
-from ass_tf import checkpoint, run_folder, storage
-from ass_tf.run_folder import RunFolderError
+from ass_tf.runs import folder as run_folder
+from ass_tf.runs import snapshots
+from ass_tf.runs.folder import RunFolderError
+from ass_tf.system import storage
 
 
 def variables(*values):
@@ -47,9 +49,9 @@ def test_text_is_written_whole_or_not_at_all(tmp_path):
 def test_snapshot_brings_back_every_variable_bit_for_bit_and_the_state(tmp_path):
     values = (np.float32([1 / 3, np.pi, -0.0, 1e-45]), np.int32([-7]), True, np.float32(2.0**100))
     state = {"step": 7, "best": None, "window": {"loss": 1 / 3, "steps": 2}}
-    checkpoint.save(tmp_path, variables(*values), state)
+    snapshots.save(tmp_path, variables(*values), state)
     back = variables(*(np.zeros_like(value) for value in values))
-    assert checkpoint.restore(tmp_path, back) == state
+    assert snapshots.restore(tmp_path, back) == state
     for i, value in enumerate(values):
         assert getattr(back, f"v{i}").numpy().tobytes() == np.asarray(value).tobytes()
 
@@ -72,17 +74,17 @@ def test_network_and_optimiser_go_on_as_if_never_stopped(tmp_path):
 
     network, optimiser, trackable = build()
     steps(network, optimiser, 2)
-    checkpoint.save(tmp_path, trackable, {"step": 2})
+    snapshots.save(tmp_path, trackable, {"step": 2})
     steps(network, optimiser, 3)
     other, other_optimiser, trackable = build()
-    checkpoint.restore(tmp_path, trackable)
+    snapshots.restore(tmp_path, trackable)
     steps(other, other_optimiser, 3)
     for expected, found in zip(network.get_weights(), other.get_weights()):
         np.testing.assert_array_equal(found, expected)
 
 
 def test_folder_without_snapshot_has_nothing_to_restore(tmp_path):
-    assert checkpoint.restore(tmp_path, variables(1.0)) is None
+    assert snapshots.restore(tmp_path, variables(1.0)) is None
     with pytest.raises(RunFolderError, match="the folder must hold a snapshot"):
         run_folder.state_of(tmp_path)
 
@@ -91,24 +93,24 @@ def test_newest_and_best_snapshot_are_kept(tmp_path):
     trackable = variables(0.0)
     for step, best in ((1, None), (2, 2), (3, 2), (4, 2), (100_000_000, 2)):
         trackable.v0.assign(step)
-        checkpoint.save(tmp_path, trackable, {"step": step, "best": best and {"step": best}})
+        snapshots.save(tmp_path, trackable, {"step": step, "best": best and {"step": best}})
         assert list(run_folder.snapshots(tmp_path)) == sorted({step, best or step})
     for which, step in (("last", 100_000_000), ("best", 2)):
         folder, state = run_folder.state_of(tmp_path, which)
         assert (folder.name, state["step"]) == (f"step-{step:08d}", step)
-    checkpoint.save(tmp_path, trackable, {"step": 100_000_001, "best": {"step": 100_000_001}})
+    snapshots.save(tmp_path, trackable, {"step": 100_000_001, "best": {"step": 100_000_001}})
     assert list(run_folder.snapshots(tmp_path)) == [100_000_001]
 
 
 def test_best_of_a_run_that_was_never_validated_is_refused_and_the_last_is_named(tmp_path):
-    checkpoint.save(tmp_path, variables(0.0), {"step": 3, "best": None})
+    snapshots.save(tmp_path, variables(0.0), {"step": 3, "best": None})
     with pytest.raises(RunFolderError, match=r"no snapshot is the best, .*; take the last, of step 3"):
         run_folder.state_of(tmp_path, "best")
 
 
 def test_best_snapshot_that_is_gone_is_named_and_not_replaced_by_the_last(tmp_path):
     for step in (2, 5):
-        checkpoint.save(tmp_path, variables(0.0), {"step": step, "best": {"step": 2}})
+        snapshots.save(tmp_path, variables(0.0), {"step": step, "best": {"step": 2}})
     shutil.rmtree(tmp_path / "snapshots/step-00000002")
     with pytest.raises(RunFolderError, match=r"the best snapshot, of step 2, is gone; the last is of step 5\."):
         run_folder.state_of(tmp_path, "best")
@@ -118,43 +120,43 @@ def test_best_snapshot_that_is_gone_is_named_and_not_replaced_by_the_last(tmp_pa
 @pytest.mark.parametrize("name", ["x[1]", "a*b?", "[", "back\\slash", "{0} %s %(a)s", "für 街 é", " a  b ", "n" * 200])
 def test_folder_of_any_name_is_saved_and_restored(tmp_path, name):
     run = tmp_path / name
-    checkpoint.save(run, variables(7.0), {"step": 3})
+    snapshots.save(run, variables(7.0), {"step": 3})
     back = variables(0.0)
-    assert checkpoint.restore(run, back)["step"] == 3
+    assert snapshots.restore(run, back)["step"] == 3
     assert back.v0 == 7.0
     generator = small_generator(3)
-    checkpoint.save(run, tf.train.Checkpoint(generator=generator), {"step": 4})
-    assert checkpoint.restore_generator(run, small_generator(3)) == 4
+    snapshots.save(run, tf.train.Checkpoint(generator=generator), {"step": 4})
+    assert snapshots.restore_generator(run, small_generator(3)) == 4
 
 
 def test_names_that_are_patterns_need_a_temporary_folder_that_is_none(tmp_path, monkeypatch):
     odd = tmp_path / "t[1]"
-    checkpoint.save(odd, variables(7.0), {"step": 3})
+    snapshots.save(odd, variables(7.0), {"step": 3})
     monkeypatch.setattr(tempfile, "tempdir", str(odd))
-    assert checkpoint.restore(odd, variables(0.0))["step"] == 3  # in /tmp
+    assert snapshots.restore(odd, variables(0.0))["step"] == 3  # in /tmp
     monkeypatch.setattr(os, "access", lambda *words: False)
     with pytest.raises(RunFolderError, match="takes this name for a pattern; set TMPDIR to a folder with a plain name"):
-        checkpoint.restore(odd, variables(0.0))
+        snapshots.restore(odd, variables(0.0))
 
 
 def test_what_a_kill_leaves_half_written_or_half_removed_is_no_snapshot_and_goes_with_the_next_save(tmp_path):
-    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
+    snapshots.save(tmp_path, variables(1.0), {"step": 1})
     for name in (".part", ".part/weights_temp", ".old-5"):
         folder = tmp_path / "snapshots" / name
         folder.mkdir()
         (folder / "weights.index").write_text("half")
     assert list(run_folder.snapshots(tmp_path)) == [1]
-    assert checkpoint.restore(tmp_path, variables(0.0))["step"] == 1
-    checkpoint.save(tmp_path, variables(2.0), {"step": 2})
+    assert snapshots.restore(tmp_path, variables(0.0))["step"] == 1
+    snapshots.save(tmp_path, variables(2.0), {"step": 2})
     assert [p.name for p in (tmp_path / "snapshots").iterdir()] == ["step-00000002"]
 
 
 def test_snapshot_that_a_kill_left_beside_the_newest_goes_with_the_next_save(tmp_path):
     for step in (1, 2):
-        checkpoint.save(tmp_path / str(step), variables(1.0), {"step": step})
+        snapshots.save(tmp_path / str(step), variables(1.0), {"step": step})
     os.replace(tmp_path / "1/snapshots/step-00000001", tmp_path / "2/snapshots/step-00000001")
-    assert checkpoint.restore(tmp_path / "2", variables(0.0))["step"] == 2
-    checkpoint.save(tmp_path / "2", variables(1.0), {"step": 3})
+    assert snapshots.restore(tmp_path / "2", variables(0.0))["step"] == 2
+    snapshots.save(tmp_path / "2", variables(1.0), {"step": 3})
     assert list(run_folder.snapshots(tmp_path / "2")) == [3]
 
 
@@ -178,20 +180,20 @@ def damage(name, size):
     ],
 )
 def test_damaged_snapshot_is_named_in_one_line(tmp_path, harm):
-    checkpoint.save(tmp_path, variables(np.arange(1000.0)), {"step": 1})
+    snapshots.save(tmp_path, variables(np.arange(1000.0)), {"step": 1})
     folder = tmp_path / "snapshots" / "step-00000001"
     harm(folder)
     with pytest.raises(RunFolderError) as caught:
-        checkpoint.restore(tmp_path, variables(np.zeros(1000)))
+        snapshots.restore(tmp_path, variables(np.zeros(1000)))
     assert str(caught.value).startswith(str(folder))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("other", [variables([0.0, 0.0]), variables(0.0, 0.0)])
 def test_snapshot_of_other_networks_is_refused_in_one_line(tmp_path, other):
-    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
+    snapshots.save(tmp_path, variables(1.0), {"step": 1})
     with pytest.raises(RunFolderError, match="the snapshot cannot be restored") as caught:
-        checkpoint.restore(tmp_path, other)
+        snapshots.restore(tmp_path, other)
     assert "\n" not in str(caught.value)
 
 
@@ -205,55 +207,55 @@ def test_generator_alone_is_restored_from_the_last_or_the_best_snapshot(tmp_path
     for step in (1, 2):
         generator.set_weights([np.full((2, 3), step), np.zeros(3)])
         trackable = tf.train.Checkpoint(generator=generator, other=tf.Variable(1.0))
-        checkpoint.save(tmp_path, trackable, {"step": step, "best": {"step": 1}})
+        snapshots.save(tmp_path, trackable, {"step": step, "best": {"step": 1}})
     for which, step in (("last", 2), ("best", 1)):
         fresh = small_generator(3)
-        assert checkpoint.restore_generator(tmp_path, fresh, which) == step
+        assert snapshots.restore_generator(tmp_path, fresh, which) == step
         np.testing.assert_array_equal(fresh.get_weights()[0], np.full((2, 3), step))
     with pytest.raises(RunFolderError, match="the snapshot cannot be restored"):
-        checkpoint.restore_generator(tmp_path, small_generator(4))
+        snapshots.restore_generator(tmp_path, small_generator(4))
 
 
 def test_a_snapshot_of_another_keras_says_what_carries_the_weights_over(tmp_path):
     other = "2.15.0" if keras.__version__ > "3" else "3.0.0"
-    checkpoint.save(tmp_path, tf.train.Checkpoint(generator=small_generator(3)), {"step": 1})
+    snapshots.save(tmp_path, tf.train.Checkpoint(generator=small_generator(3)), {"step": 1})
     storage.write_text(tmp_path / "run.json", json.dumps({"sessions": [{"versions": {"keras": other}}]}))
     with pytest.raises(RunFolderError, match=rf"it is of Keras {other}, .*python -m ass_tf\.weights") as caught:
-        checkpoint.restore_generator(tmp_path, small_generator(4))
+        snapshots.restore_generator(tmp_path, small_generator(4))
     assert "\n" not in str(caught.value)
 
 
 def test_full_disk_while_weights_are_written_is_an_error_that_names_the_step_and_keeps_the_older_snapshot(tmp_path):
     trackable = variables(np.arange(100_000, dtype=np.float32))
-    checkpoint.save(tmp_path, trackable, {"step": 1})
+    snapshots.save(tmp_path, trackable, {"step": 1})
     before = content(tmp_path)
     trackable.v0.assign(-trackable.v0)
     with disk_full_at(100_000), pytest.raises(OSError, match="the snapshot of step 2 cannot be saved") as caught:
-        checkpoint.save(tmp_path, trackable, {"step": 2})
+        snapshots.save(tmp_path, trackable, {"step": 2})
     assert os.strerror(errno.EFBIG) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert content(tmp_path) == before
     back = variables(np.zeros(100_000, np.float32))
-    assert checkpoint.restore(tmp_path, back)["step"] == 1
+    assert snapshots.restore(tmp_path, back)["step"] == 1
     assert back.v0[7] == 7.0
-    checkpoint.save(tmp_path, trackable, {"step": 2})
+    snapshots.save(tmp_path, trackable, {"step": 2})
     assert list(run_folder.snapshots(tmp_path)) == [2]
 
 
 def test_full_disk_while_the_state_is_written_keeps_the_older_snapshot(tmp_path):
     trackable = variables(1.0)
-    checkpoint.save(tmp_path, trackable, {"step": 1})
+    snapshots.save(tmp_path, trackable, {"step": 1})
     with disk_full_at(10_000), pytest.raises(OSError):
-        checkpoint.save(tmp_path, trackable, {"step": 2, "scores": [0.5] * 10_000})
+        snapshots.save(tmp_path, trackable, {"step": 2, "scores": [0.5] * 10_000})
     assert list(run_folder.snapshots(tmp_path)) == [1]
-    assert checkpoint.restore(tmp_path, variables(0.0))["step"] == 1
+    assert snapshots.restore(tmp_path, variables(0.0))["step"] == 1
 
 
 def test_step_saved_again_gets_the_new_state_and_keeps_its_weights(tmp_path):
     for step, value in ((1, 1.0), (2, 2.0)):
-        checkpoint.save(tmp_path, variables(value), {"step": step, "best": {"step": 1}})
+        snapshots.save(tmp_path, variables(value), {"step": step, "best": {"step": 1}})
     weights = {name: content for name, content in content(tmp_path).items() if "weights" in name and "02/" in name}
-    checkpoint.save(tmp_path, variables(2.0), {"step": 2, "best": {"step": 2}})
+    snapshots.save(tmp_path, variables(2.0), {"step": 2, "best": {"step": 2}})
     assert run_folder.state_of(tmp_path) == (run_folder.snapshots(tmp_path)[2], {"step": 2, "best": {"step": 2}})
     assert list(run_folder.snapshots(tmp_path)) == [2]
     assert {name: content for name, content in content(tmp_path).items() if "weights" in name} == weights

@@ -7,6 +7,7 @@ import pytest
 
 from ass_tf import config
 from ass_tf.config import ConfigError
+from ass_tf.config import __main__ as config_command
 
 ROOT = Path(__file__).parents[1]
 SWEEPS = ("table1", "table2", "table3", "carla_camvid", "demo_table")
@@ -291,7 +292,7 @@ def test_command_tells_wrong_settings_in_one_line_with_status_2(tmp_path):
 @pytest.mark.parametrize("words", [[], ["--schema", "a.json"], ["--shema"]])
 def test_command_refuses_words_that_ask_for_nothing_or_two_things(words, capsys):
     with pytest.raises(SystemExit) as caught:
-        config.main(words)
+        config_command.main(words)
     assert caught.value.code == 2
     assert capsys.readouterr().out == ""
 

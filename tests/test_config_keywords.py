@@ -5,7 +5,11 @@ import inspect
 import itertools
 from pathlib import Path
 
-from ass_tf import adversary, datasets, deeplab, pipeline, schema
+from ass_tf import datasets
+from ass_tf.config import schema
+from ass_tf.datasets import pipeline
+from ass_tf.methods import adversary
+from ass_tf.models import deeplab
 
 ROOT = Path(__file__).parents[1]
 SECTIONS = ("batch", "augmentation", "model", "discriminators", "losses", "optimiser", "train")

@@ -29,7 +29,10 @@ from file_formats import (
 )
 from PIL import Image
 
-from ass_tf import datasets, files, labels, schema
+from ass_tf import datasets, labels
+from ass_tf.config import schema
+from ass_tf.datasets import __main__ as datasets_command
+from ass_tf.datasets import files
 
 ROOT = Path(__file__).parents[1]
 
@@ -252,7 +255,7 @@ def test_command_checks_and_describes_the_data(settings):
 
 @pytest.mark.parametrize(("role", "count"), [("source", 4), ("target", 4), ("labelled", 2), ("validation", 4)])
 def test_command_lists_names_that_serve_as_a_list_file(settings, capsys, tmp_path, role, count):
-    assert datasets.main([str(settings), "--list", role]) == 0
+    assert datasets_command.main([str(settings), "--list", role]) == 0
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) == count
     (tmp_path / "list.txt").write_text(printed)
@@ -260,13 +263,13 @@ def test_command_lists_names_that_serve_as_a_list_file(settings, capsys, tmp_pat
 
 
 def test_command_reports_errors_by_line_and_status(settings, capsys, tmp_path):
-    assert datasets.main([str(settings), "--set", "source.sise=[32,32]"]) == 2
-    assert datasets.main([str(settings), "--set", "validation=null", "--list", "validation"]) == 1
-    assert datasets.main([str(settings), "--set", f"source.root={tmp_path}/gone"]) == 1
+    assert datasets_command.main([str(settings), "--set", "source.sise=[32,32]"]) == 2
+    assert datasets_command.main([str(settings), "--set", "validation=null", "--list", "validation"]) == 1
+    assert datasets_command.main([str(settings), "--set", f"source.root={tmp_path}/gone"]) == 1
     truncate(tmp_path / "g/images/00001.png")
     truncate(tmp_path / "g/images/00004.png")
     capsys.readouterr()
-    assert datasets.main([str(settings)]) == 1
+    assert datasets_command.main([str(settings)]) == 1
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert [line.split(":")[1].strip()[-9:] for line in errors] == ["00001.png", "00004.png"]
 

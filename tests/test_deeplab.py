@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ass_tf import deeplab
 from ass_tf.labels import IGNORE
+from ass_tf.models import deeplab
 
 SMALL = partial(deeplab._resnet, blocks=(1, 1, 1, 1))
 

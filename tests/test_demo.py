@@ -7,7 +7,8 @@ import pytest
 import small_runs
 from PIL import Image
 
-from ass_tf import config, demo, storage
+from ass_tf import config, demo
+from ass_tf.system import storage
 
 SMALL = [
     *(f"{domain}.size=[32, 64]" for domain in ("source", "target", "validation")),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ass_tf import diagnosis
 from ass_tf.labels import IGNORE, SOURCE, TARGET
+from ass_tf.methods import diagnosis
 
 HEALTHY, WON, LOST = 0.8, 0.995, 0.5
 

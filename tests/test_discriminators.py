@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from goldens import NUMBERS, draw
 
-from ass_tf import discriminators
+from ass_tf.models import discriminators
 
 
 @pytest.mark.parametrize(("seed", "size"), [(10, (64, 128)), (11, (90, 160))], ids=["64x128", "90x160"])

@@ -12,9 +12,12 @@ import tarfile
 import keras
 import pytest
 import small_runs
-import to_onnx
 
-from ass_tf import config, evaluate, report, run_folder, session, train, weights
+from ass_tf import config, evaluate, report, train
+from ass_tf.export import to_onnx
+from ass_tf.runs import folder as run_folder
+from ass_tf.runs import session
+from ass_tf.weights import __main__ as weights_command
 
 RUN = "runs/early-e4879baf"
 
@@ -55,7 +58,7 @@ def test_it_is_evaluated_exported_and_reported(earlier, capsys):
     assert (earlier / "export/model.onnx").stat().st_size > 100_000
     assert report.main([RUN]) == 0
     assert "early-e4879baf" in (earlier / "report/index.html").read_text()
-    assert weights.main([RUN, "--out", "g.safetensors"]) == 0
+    assert weights_command.main([RUN, "--out", "g.safetensors"]) == 0
     assert capsys.readouterr().err.count("error:") == 0
 
 

@@ -11,7 +11,10 @@ import tensorflow as tf
 from PIL import Image
 from rich.console import Console
 
-from ass_tf import checkpoint, config, deeplab, evaluate, labels, process, storage, terminal
+from ass_tf import config, evaluate, labels
+from ass_tf.models import deeplab
+from ass_tf.runs import snapshots
+from ass_tf.system import process, storage, terminal
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("road", "building", "sky")
@@ -152,7 +155,7 @@ def write_run(run, plain, *constants, best=None):
     for step, constant in enumerate(constants, start=1):
         head.set_weights([0 * head.get_weights()[0], np.eye(len(NAMES))[constant]])
         state = {"step": step, "best": {"step": best} if best else None}
-        checkpoint.save(run, tf.train.Checkpoint(generator=generator), state)
+        snapshots.save(run, tf.train.Checkpoint(generator=generator), state)
     return run
 
 

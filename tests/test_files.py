@@ -10,7 +10,8 @@ import pytest
 from file_formats import open_domain, photograph, refusal, section, truncate, write, write_gta5, write_index, write_png
 from PIL import Image
 
-from ass_tf import datasets, files
+from ass_tf import datasets
+from ass_tf.datasets import files
 from street_inference import images
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -158,7 +159,7 @@ def test_reading_photographs_changes_no_setting_of_the_process():
     code = (
         "import warnings, numpy, onnxruntime; from PIL import Image\n"
         "before = Image.MAX_IMAGE_PIXELS, list(warnings.filters)\n"
-        "import ass_tf.files, street_inference.command\n"
+        "import ass_tf.datasets.files, street_inference.command\n"
         "assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,7 +12,9 @@ import made_runs
 import markdown_it  # rich needs it too
 import pytest
 
-from ass_tf import charts, report, storage
+from ass_tf import report
+from ass_tf.studies import charts
+from ass_tf.system import storage
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -3,16 +3,15 @@ import shutil
 import subprocess
 import sys
 
-import agreement
 import exports
 import numpy as np
 import odd_files
 import onnx
 import pytest
-import to_onnx
 from PIL import Image
 
 from ass_tf import labels
+from ass_tf.export import agreement, to_onnx
 from street_inference import command, drawing, flow, images, segmenter
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from ass_tf import journal
+from ass_tf.runs import journal
 
 
 def test_terminal_shows_a_bar_with_losses_speed_and_time_left(tmp_path, monkeypatch):

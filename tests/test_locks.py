@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from ass_tf import locks
-from ass_tf.locks import Lock, Taken
+from ass_tf.system import locks
+from ass_tf.system.locks import Lock, Taken
 
 
 def refuse(number):

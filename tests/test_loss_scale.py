@@ -7,7 +7,7 @@ import tensorflow as tf
 from games import changed, make_batch, make_game, run, weights_of
 from games import eager as eager  # a fixture
 
-from ass_tf import adversary
+from ass_tf.methods import adversary
 
 
 def test_float16_overflow_skips_the_step(one_replica):

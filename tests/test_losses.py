@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ass_tf import losses
 from ass_tf.labels import IGNORE, SOURCE, TARGET
+from ass_tf.methods import losses
 
 GOLDENS = np.load(Path(__file__).with_name("adaptsegnet_goldens.npz"))
 LOG2, LOG4 = np.log(2), np.log(4)

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from ass_tf import labels, metrics
+from ass_tf import labels
+from ass_tf.scoring import metrics
 
 TRUTH = np.array([[0, 0], [1, 2]], np.uint8)
 PREDICTION = np.array([[0, 1], [1, 1]], np.uint8)

@@ -6,7 +6,9 @@ import tensorflow as tf
 from PIL import Image
 from small_runs import draw_scenes
 
-from ass_tf import datasets, labels, milestones, schema
+from ass_tf import datasets, labels
+from ass_tf.config import schema
+from ass_tf.runs import milestones
 
 NAMES = ("road", "sky", "person", "train")
 CELL = 8

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import small_runs
 import tensorflow as tf
-import to_onnx
-import to_saved_model
 from PIL import Image
 
-from ass_tf import adabn, evaluate, journal, report, run_folder, storage, sweep, train, weights
+from ass_tf import adabn, evaluate, report, sweep, train
+from ass_tf.export import to_onnx, to_saved_model
+from ass_tf.runs import folder as run_folder
+from ass_tf.runs import journal
+from ass_tf.system import storage
+from ass_tf.weights import __main__ as weights_command
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("c [1]", "*?", "[", " {0} %s", "n" * 200)]
 NAMES = ["a [1]*?\\{0} %s für 街", *SLOW]
@@ -60,7 +63,7 @@ def test_every_command_works_in_folders_and_with_files_of_any_name(place, name, 
     assert list(run_folder.snapshots(run))[-1] == 2
     assert evaluate.main(["--run", str(run), "--snapshot", "both", "--out", name + "e"]) == 0
     assert report.main([str(run), "--out", name + "r"]) == 0
-    assert weights.main([str(run), "--out", f"{name}.safetensors"]) == 0
+    assert weights_command.main([str(run), "--out", f"{name}.safetensors"]) == 0
     assert adabn.main(["--run", str(run), "--out", f"{name}a", "--count", "2"]) == 0
     assert evaluate.main(["--run", f"{name}a"]) == 0
     assert to_onnx.main(["--run", str(run), "--out", f"{name}.onnx"]) == 0

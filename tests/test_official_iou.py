@@ -7,7 +7,10 @@ import small_runs
 import tensorflow as tf
 from PIL import Image
 
-from ass_tf import checkpoint, datasets, evaluate, pipeline, scoring, trained
+from ass_tf import datasets, evaluate
+from ass_tf.datasets import pipeline
+from ass_tf.runs import snapshots, trained
+from ass_tf.scoring import predictions
 
 UNLABELLED, STATIC, CARAVAN, LORRY = 0, 4, 29, 27  # ids of Cityscapes; the first three take no part in its scores
 
@@ -30,7 +33,7 @@ def run(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.json").write_bytes((drawn / "config.json").read_bytes())
-    checkpoint.save(run, tf.train.Checkpoint(generator=generator), {"step": 8})
+    snapshots.save(run, tf.train.Checkpoint(generator=generator), {"step": 8})
     return run
 
 
@@ -41,17 +44,17 @@ def official_scores(run, folder):
 
     settings, generator, _ = trained.load(run)
     domain = datasets.open_domain(settings.class_names, **settings.validation.model_dump())
-    _, kept = scoring.score(generator, domain, len(settings.class_names), keep=len(domain.pairs))
+    _, kept = predictions.score(generator, domain, len(settings.class_names), keep=len(domain.pairs))
     folder.mkdir()
-    predictions = []
+    files = []
     for pair, (name, _, _, prediction) in zip(domain.pairs, kept):
         assert name == pair.name
         ids = np.vectorize(lambda train_id: trainId2label[train_id].id, otypes=[np.uint8])(prediction)
-        predictions.append(str(folder / f"{pair.label.stem}.png"))
-        Image.fromarray(ids).save(predictions[-1])
+        files.append(str(folder / f"{pair.label.stem}.png"))
+        Image.fromarray(ids).save(files[-1])
     # Drawn scenes have no instances, and the tool would write beside its own code.
     tool.args.evalInstLevelScore, tool.args.JSONOutput, tool.args.quiet = False, False, True
-    return tool.evaluateImgLists(predictions, [str(pair.label) for pair in domain.pairs], tool.args)
+    return tool.evaluateImgLists(files, [str(pair.label) for pair in domain.pairs], tool.args)
 
 
 @pytest.mark.slow

@@ -8,7 +8,9 @@ import pytest
 import small_runs
 import tensorflow as tf
 
-from ass_tf import config, optimisers, run_folder
+from ass_tf import config
+from ass_tf.methods import optimisers
+from ass_tf.runs import folder as run_folder
 
 ADDONS = importlib.util.find_spec("tensorflow_addons") is not None
 with_addons = pytest.mark.skipif(not ADDONS, reason="TensorFlow Addons is not here: make test-addons")

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ass_tf import datasets, labels, pipeline
+from ass_tf import datasets, labels
+from ass_tf.datasets import pipeline
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("road", "sky", "car", "person")

@@ -1,14 +1,12 @@
 import re
 
-import agreement
 import exports
 import numpy as np
 import onnx
-import precision
 import pytest
-import rounding
-import to_onnx
 from onnx import numpy_helper
+
+from ass_tf.export import agreement, precision, rounding, to_onnx
 
 BATCHES = [np.random.default_rng(i).integers(0, 256, (1, 32, 64, 3), dtype=np.uint8) for i in range(4)]
 

@@ -5,7 +5,9 @@ import json
 import pytest
 import small_runs
 
-from ass_tf import adversary, config, schema
+from ass_tf import config
+from ass_tf.config import schema
+from ass_tf.methods import adversary
 
 CONFIGS = small_runs.ROOT / "configs"
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ass_tf import process
+from ass_tf.system import process
 
 LOUD = "import os\nos.write(2, b'chatter')\n"
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import small_runs
 
-from ass_tf import report, results, storage, tables
+from ass_tf import report
+from ass_tf.studies import results, tables
+from ass_tf.system import storage
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import small_runs
 
-from ass_tf import config, paper, results, storage, tables
+from ass_tf import config
+from ass_tf.studies import paper, results, tables
+from ass_tf.system import storage
 
 
 @pytest.fixture(scope="module")

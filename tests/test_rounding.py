@@ -1,7 +1,8 @@
 import numpy as np
 import onnx
 import pytest
-import rounding
+
+from ass_tf.export import rounding
 
 
 def kernel(weight, **settings):

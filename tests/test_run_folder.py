@@ -9,8 +9,11 @@ import pytest
 import tensorflow as tf
 from small_runs import content
 
-from ass_tf import checkpoint, config, run_folder
-from ass_tf.run_folder import RunFolderError
+from ass_tf import config
+from ass_tf.config import reading
+from ass_tf.runs import folder as run_folder
+from ass_tf.runs import snapshots
+from ass_tf.runs.folder import RunFolderError
 
 ROOT = Path(__file__).parents[1]
 PLAIN = {
@@ -53,7 +56,7 @@ def test_empty_folder_and_a_folder_left_by_a_kill_while_it_was_made_are_claimed(
 
 def test_folder_is_reopened_by_the_same_settings_and_its_record_is_left_alone(tmp_path):
     run_folder.claim(tmp_path, SETTINGS).close()
-    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
+    snapshots.save(tmp_path, variables(1.0), {"step": 1})
     before = (tmp_path / "config.json").stat()
     run_folder.claim(tmp_path, SETTINGS).close()
     assert (tmp_path / "config.json").stat().st_mtime_ns == before.st_mtime_ns
@@ -95,7 +98,7 @@ def test_second_claim_within_a_process_is_refused_until_the_first_is_closed(tmp_
 )
 def test_settings_that_change_weights_are_refused_in_one_line_that_names_the_key(tmp_path, key, value, before):
     run_folder.claim(tmp_path, SETTINGS).close()
-    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
+    snapshots.save(tmp_path, variables(1.0), {"step": 1})
     with pytest.raises(RunFolderError) as caught:
         run_folder.claim(tmp_path, changed(key, value))
     rule = f"{key} must be {before} as in the run begun there; another --run starts afresh."
@@ -120,7 +123,7 @@ def test_settings_that_change_weights_are_refused_in_one_line_that_names_the_key
 )
 def test_settings_that_change_no_weight_may_differ_and_are_told(tmp_path, key, value):
     run_folder.claim(tmp_path, SETTINGS).close()
-    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
+    snapshots.save(tmp_path, variables(1.0), {"step": 1})
     run_folder.claim(tmp_path, changed(key, value)).close()
     found = run_folder.changes(tmp_path, changed(key, value))
     assert {name: now for name, (_, now) in found.items()} == {key: value}
@@ -128,7 +131,7 @@ def test_settings_that_change_no_weight_may_differ_and_are_told(tmp_path, key, v
 
 
 def test_every_setting_that_may_differ_is_a_setting():
-    names = [name for name, _ in config._settings()]
+    names = [name for name, _ in reading._settings()]
     free = [name for name in names if run_folder.FREE.fullmatch(name)]
     assert {name.partition(".")[0] for name in free} == {"train", "source", "target", "validation"}
     assert not [name for name in free if name.startswith(("source", "target")) and name.endswith(("size", "split"))]
@@ -136,14 +139,14 @@ def test_every_setting_that_may_differ_is_a_setting():
 
 def test_fewer_steps_than_there_are_are_refused(tmp_path):
     run_folder.claim(tmp_path, SETTINGS).close()
-    checkpoint.save(tmp_path, variables(1.0), {"step": 20})
+    snapshots.save(tmp_path, variables(1.0), {"step": 20})
     with pytest.raises(RunFolderError, match=r"train\.steps must be at least 20, which the run has\. Received: 19\."):
         run_folder.claim(tmp_path, changed("train.steps", 19))
 
 
 def test_record_of_a_version_that_lacked_a_setting_counts_as_its_default(tmp_path):
     run_folder.claim(tmp_path, SETTINGS).close()
-    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
+    snapshots.save(tmp_path, variables(1.0), {"step": 1})
     record = json.loads((tmp_path / "config.json").read_text())
     del record["train"]["feature_images"], record["losses"], record["optimiser"]["epsilon"]
     (tmp_path / "config.json").write_text(json.dumps(record))
@@ -177,7 +180,7 @@ def test_lists_of_images_are_those_that_the_run_began_with(tmp_path):
     run_folder.write_lists(tmp_path, {"source": ["a", "b"], "target": ["c"]})
     run_folder.write_lists(tmp_path, {"source": ["b"]})  # nothing has been saved
     assert content(tmp_path) == {"data/source.txt": b"b\n"}
-    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
+    snapshots.save(tmp_path, variables(1.0), {"step": 1})
     run_folder.write_lists(tmp_path, {"source": ["b"]})
     with pytest.raises(RunFolderError, match=r"source.txt: the source images must be those"):
         run_folder.write_lists(tmp_path, {"source": ["a"]})
@@ -186,7 +189,7 @@ def test_lists_of_images_are_those_that_the_run_began_with(tmp_path):
 def test_labels_mean_what_they_meant_when_the_run_began(tmp_path):
     names = {"source": ["a"], "validation": ["b"]}
     run_folder.write_lists(tmp_path, names, {"source": "1", "validation": "2"})
-    checkpoint.save(tmp_path, variables(1.0), {"step": 1, "best": {"step": 1}})
+    snapshots.save(tmp_path, variables(1.0), {"step": 1, "best": {"step": 1}})
     assert run_folder.write_lists(tmp_path, names, {"source": "1", "validation": "2"}) == []
     with pytest.raises(RunFolderError, match=r"tables\.json: ids of the source labels must mean the classes"):
         run_folder.write_lists(tmp_path, names, {"source": "3", "validation": "2"})
@@ -195,14 +198,14 @@ def test_labels_mean_what_they_meant_when_the_run_began(tmp_path):
 @pytest.mark.parametrize(("images", "table"), [(["c"], "2"), (["b"], "3")])
 def test_another_validation_is_taken_and_marks_the_best_score_as_of_another(tmp_path, images, table):
     run_folder.write_lists(tmp_path, {"validation": ["b"]}, {"validation": "2"})
-    checkpoint.save(tmp_path, variables(1.0), {"step": 1, "best": {"step": 1}})
+    snapshots.save(tmp_path, variables(1.0), {"step": 1, "best": {"step": 1}})
     assert run_folder.write_lists(tmp_path, {"validation": images}, {"validation": table}) == ["validation"]
     assert run_folder.state_of(tmp_path)[1]["rejudged"] is True
     assert run_folder.write_lists(tmp_path, {"validation": images}, {"validation": table}) == []
 
 
 def test_unreadable_record_is_named_in_one_line(tmp_path):
-    checkpoint.save(tmp_path, variables(1.0), {"step": 1})
+    snapshots.save(tmp_path, variables(1.0), {"step": 1})
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(RunFolderError) as caught:
         run_folder.claim(tmp_path, SETTINGS)

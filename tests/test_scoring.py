@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ass_tf import labels, scoring
+from ass_tf import labels
+from ass_tf.scoring import predictions
 
 STRIDE = 8
 
@@ -23,7 +24,7 @@ def by_brightness(threshold, softness=1.0):
 
 def domain_of(monkeypatch, triples):
     """A domain whose evaluation pairs are the given ones."""
-    monkeypatch.setattr(scoring.pipeline, "evaluation_pairs", lambda domain: iter(domain.pairs))
+    monkeypatch.setattr(predictions.pipeline, "evaluation_pairs", lambda domain: iter(domain.pairs))
     return SimpleNamespace(pairs=triples)
 
 
@@ -35,8 +36,8 @@ def ramp(height, width, step=10.0):
 def test_logits_are_upsampled_with_aligned_corners():
     # Cells at columns 0, 8, 16 hold 0, 80, 160: aligned corners give back 10 x, above 15 from column 2 on. Half-pixel
     # centres would give 80 ((x + 1/2) 3/17 - 1/2), above 15 from column 4 on.
-    forward = scoring.build_forward(by_brightness(15))
-    prediction = scoring.predict(forward, ramp(9, 17), (9, 17))
+    forward = predictions.build_forward(by_brightness(15))
+    prediction = predictions.predict(forward, ramp(9, 17), (9, 17))
     assert prediction.dtype == np.uint8
     np.testing.assert_array_equal(prediction, np.broadcast_to(np.arange(17) >= 2, (9, 17)))
 
@@ -44,7 +45,7 @@ def test_logits_are_upsampled_with_aligned_corners():
 def test_prediction_is_made_at_the_labels_own_size(monkeypatch):
     truth = np.broadcast_to((np.arange(33) >= 4).astype(np.uint8), (20, 33))  # twice as wide: column 2x is column x
     domain = domain_of(monkeypatch, [("a", ramp(9, 17), truth)])
-    confusion, [(_, image, kept_truth, prediction)] = scoring.score(by_brightness(15), domain, 2, keep=1)
+    confusion, [(_, image, kept_truth, prediction)] = predictions.score(by_brightness(15), domain, 2, keep=1)
     assert confusion.sum() == 20 * 33
     assert image.shape == (9, 17, 3)
     assert image.dtype == np.uint8
@@ -56,7 +57,7 @@ def test_ignored_pixels_do_not_change_the_counts(monkeypatch):
     truth = np.zeros((9, 17), np.uint8)
     truth[:, 8:] = labels.IGNORE
     domain = domain_of(monkeypatch, [("a", ramp(9, 17), truth)])
-    confusion, _ = scoring.score(by_brightness(15), domain, 2)
+    confusion, _ = predictions.score(by_brightness(15), domain, 2)
     np.testing.assert_array_equal(confusion, [[9 * 2, 9 * 6], [0, 0]])
 
 
@@ -66,19 +67,19 @@ def test_counts_add_up_over_images_in_any_order(monkeypatch):
         (str(i), generator.uniform(0, 255, (17, 17, 3)).astype(np.float32), generator.choice([0, 1, 255], (17, 20)))
         for i in range(4)
     ]
-    together, _ = scoring.score(by_brightness(128), domain_of(monkeypatch, triples), 2)
-    backwards, _ = scoring.score(by_brightness(128), domain_of(monkeypatch, triples[::-1]), 2)
-    single = sum(scoring.score(by_brightness(128), domain_of(monkeypatch, [t]), 2)[0] for t in triples)
+    together, _ = predictions.score(by_brightness(128), domain_of(monkeypatch, triples), 2)
+    backwards, _ = predictions.score(by_brightness(128), domain_of(monkeypatch, triples[::-1]), 2)
+    single = sum(predictions.score(by_brightness(128), domain_of(monkeypatch, [t]), 2)[0] for t in triples)
     np.testing.assert_array_equal(together, backwards)
     np.testing.assert_array_equal(together, single)
 
 
 def test_flip_changes_nothing_where_the_model_is_mirror_symmetric():
     image = np.random.default_rng(0).uniform(0, 255, (17, 33, 3)).astype(np.float32)
-    forward = scoring.build_forward(by_brightness(128))
-    plain = scoring.predict(forward, image, (40, 66))
+    forward = predictions.build_forward(by_brightness(128))
+    plain = predictions.predict(forward, image, (40, 66))
     # Softmax of two classes is above 1/2 where its logit is above 0, so averaging equal maps changes no argmax.
-    np.testing.assert_array_equal(scoring.predict(forward, image, (40, 66), flip=True), plain)
+    np.testing.assert_array_equal(predictions.predict(forward, image, (40, 66), flip=True), plain)
 
 
 def test_flip_averages_the_probabilities_of_both_sides():
@@ -89,9 +90,9 @@ def test_flip_averages_the_probabilities_of_both_sides():
         logit = tf.where(right < 0.5, left_sure, right_unsure)
         return logit, tf.concat([tf.zeros_like(logit), logit], -1)
 
-    forward, image = scoring.build_forward(leans), np.zeros((8, 16, 3), np.float32)
-    np.testing.assert_array_equal(scoring.predict(forward, image, (1, 2)), [[1, 0]])
-    np.testing.assert_array_equal(scoring.predict(forward, image, (1, 2), flip=True), [[1, 1]])
+    forward, image = predictions.build_forward(leans), np.zeros((8, 16, 3), np.float32)
+    np.testing.assert_array_equal(predictions.predict(forward, image, (1, 2)), [[1, 0]])
+    np.testing.assert_array_equal(predictions.predict(forward, image, (1, 2), flip=True), [[1, 1]])
 
 
 def test_scales_average_the_probabilities_of_each():
@@ -100,16 +101,16 @@ def test_scales_average_the_probabilities_of_each():
         logit = tf.where(wide, 3.0, -1.0) + tf.zeros_like(images[:, ::STRIDE, ::STRIDE, :1])
         return logit, tf.concat([tf.zeros_like(logit), logit], -1)
 
-    forward, image = scoring.build_forward(by_width), np.zeros((8, 16, 3), np.float32)
+    forward, image = predictions.build_forward(by_width), np.zeros((8, 16, 3), np.float32)
     for scales, expected in (((1.0,), 0), ((2.0,), 1), ((1.0, 2.0), 1), ((1.0, 0.5, 0.75, 2.0), 0)):
-        assert (scoring.predict(forward, image, (3, 5), scales=scales) == expected).all()
+        assert (predictions.predict(forward, image, (3, 5), scales=scales) == expected).all()
 
 
 def test_equal_scales_change_nothing():
     image = np.random.default_rng(0).uniform(0, 255, (17, 33, 3)).astype(np.float32)
-    forward = scoring.build_forward(by_brightness(128))
-    plain = scoring.predict(forward, image, (17, 33))
-    np.testing.assert_array_equal(scoring.predict(forward, image, (17, 33), scales=(1.0, 1.0)), plain)
+    forward = predictions.build_forward(by_brightness(128))
+    plain = predictions.predict(forward, image, (17, 33))
+    np.testing.assert_array_equal(predictions.predict(forward, image, (17, 33), scales=(1.0, 1.0)), plain)
 
 
 def test_forward_pass_is_traced_once_for_all_scales_and_sizes(monkeypatch):
@@ -120,7 +121,7 @@ def test_forward_pass_is_traced_once_for_all_scales_and_sizes(monkeypatch):
         return by_brightness(128)(images, training)
 
     triples = [(str(i), ramp(9, 17), np.zeros((9 + i, 17), np.uint8)) for i in range(3)]
-    scoring.score(generator, domain_of(monkeypatch, triples), 2, flip=True, scales=(0.5, 1.0, 1.5))
+    predictions.score(generator, domain_of(monkeypatch, triples), 2, flip=True, scales=(0.5, 1.0, 1.5))
     assert len(traces) == 1
 
 
@@ -131,10 +132,10 @@ def test_given_forward_is_not_traced_again_by_a_later_call(monkeypatch):
         traces.append(images.shape)
         return by_brightness(128)(images, training)
 
-    forward = scoring.build_forward(generator)
+    forward = predictions.build_forward(generator)
     domain = domain_of(monkeypatch, [("a", ramp(9, 17), np.zeros((9, 17), np.uint8))])
     for _ in range(3):
-        scoring.score(generator, domain, 2, forward=forward)
+        predictions.score(generator, domain, 2, forward=forward)
     assert len(traces) == 1
 
 
@@ -143,7 +144,7 @@ def test_given_forward_is_not_traced_again_by_a_later_call(monkeypatch):
 )
 def test_kept_images_are_spread_evenly(monkeypatch, keep, names):
     triples = [(str(i), ramp(9, 17), np.zeros((9, 17), np.uint8)) for i in range(10)]
-    _, kept = scoring.score(by_brightness(128), domain_of(monkeypatch, triples), 2, keep=keep)
+    _, kept = predictions.score(by_brightness(128), domain_of(monkeypatch, triples), 2, keep=keep)
     assert [name for name, *_ in kept] == names
 
 
@@ -151,11 +152,11 @@ def test_progress_is_told_after_each_image(monkeypatch):
     calls = []
     triples = [(str(i), ramp(9, 17), np.zeros((9, 17), np.uint8)) for i in range(3)]
     domain = domain_of(monkeypatch, triples)
-    scoring.score(by_brightness(128), domain, 2, progress=lambda done, total: calls.append((done, total)))
+    predictions.score(by_brightness(128), domain, 2, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (1.0, -1.0), (float("nan"),), (float("inf"),)])
 def test_impossible_scales_are_refused(scales):
     with pytest.raises(ValueError, match="scales must be numbers above 0"):
-        scoring.score(by_brightness(128), SimpleNamespace(pairs=[]), 2, scales=scales)
+        predictions.score(by_brightness(128), SimpleNamespace(pairs=[]), 2, scales=scales)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ass_tf import deeplab, serving, trained
+from ass_tf.export import serving
+from ass_tf.models import deeplab
+from ass_tf.runs import trained
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (2, 33, 47, 3), dtype=np.uint8)
 

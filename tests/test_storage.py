@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ass_tf import storage
+from ass_tf.system import storage
 
 
 def test_file_appears_whole_and_leaves_nothing_beside_it(tmp_path):

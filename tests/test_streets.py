@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ass_tf import labels, streets
+from ass_tf.streets import __main__ as streets_command
 
 SMALL = (64, 128)
 CLASSES = (
@@ -185,7 +186,7 @@ def test_the_command_writes_both_data_sets_in_several_processes(tmp_path):
 @pytest.mark.parametrize("arguments", [["--size", "8x8"], ["--source", "-1"], ["--val", "few"], ["--colour"]])
 def test_a_bad_option_is_refused_before_anything_is_drawn(tmp_path, arguments, capsys):
     with pytest.raises(SystemExit) as ended:
-        streets.main([str(tmp_path / "out"), *arguments])
+        streets_command.main([str(tmp_path / "out"), *arguments])
     assert ended.value.code == 2
     assert " error: " in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
@@ -194,14 +195,14 @@ def test_a_bad_option_is_refused_before_anything_is_drawn(tmp_path, arguments, c
 def test_a_folder_that_cannot_be_written_is_named_in_one_line_before_anything_is_drawn(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(streets, "draw_scene", None)
     (tmp_path / "file").touch()
-    assert streets.main([str(tmp_path / "file/out")]) == 1
+    assert streets_command.main([str(tmp_path / "file/out")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: OUT must be a folder.")
 
 
 def test_a_folder_of_other_scenes_is_refused_by_the_command_in_one_line(tmp_path, capsys):
     few = ["--source", "1", "--target", "1", "--val", "1", "--size", "64x128"]
-    assert streets.main([str(tmp_path), *few]) == 0
-    assert streets.main([str(tmp_path), *few, "--seed", "1"]) == 1
+    assert streets_command.main([str(tmp_path), *few]) == 0
+    assert streets_command.main([str(tmp_path), *few, "--seed", "1"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {tmp_path / 'gta5'}: the folder must be new or hold scenes of ")

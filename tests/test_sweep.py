@@ -11,7 +11,10 @@ import time
 import pytest
 import small_runs
 
-from ass_tf import cells, locks, plans, sweep
+from ass_tf import sweep
+from ass_tf.studies import cells
+from ass_tf.studies import plan as plans
+from ass_tf.system import locks
 
 TESTS = small_runs.ROOT / "tests"
 TRAINER = [sys.executable, str(TESTS / "sweep_trainer.py")]

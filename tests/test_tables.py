@@ -8,7 +8,8 @@ import statistics
 import made_runs
 import pytest
 
-from ass_tf import results, storage, tables
+from ass_tf.studies import results, tables
+from ass_tf.system import storage
 
 
 @pytest.fixture(scope="module")

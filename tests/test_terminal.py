@@ -6,7 +6,7 @@ import sys
 import pytest
 from small_runs import ROOT
 
-from ass_tf import terminal
+from ass_tf.system import terminal
 
 
 def test_reader_that_wants_no_more_ends_a_command_quietly():

@@ -4,18 +4,17 @@ import shutil
 import subprocess
 import sys
 
-import agreement
-import conversion
 import exports
 import numpy as np
 import onnx
 import pytest
 import small_runs
 import tensorflow as tf
-import to_onnx
-import to_saved_model
 
-from ass_tf import deeplab, files, serving, trained
+from ass_tf.datasets import files
+from ass_tf.export import agreement, onnx_graph, serving, to_onnx, to_saved_model
+from ass_tf.models import deeplab
+from ass_tf.runs import trained
 
 IMAGES = np.random.default_rng(2).integers(0, 256, (2, 45, 61, 3), dtype=np.uint8)
 
@@ -95,7 +94,7 @@ def test_comparison_is_printed_for_every_size(finished, tmp_path, capsys):
 def test_other_weights_are_found_to_disagree(finished, tmp_path):
     generator = trained.load(finished)[1]
     served = serving.Serving(generator, probabilities=True)
-    model = conversion.convert(served)
+    model = onnx_graph.convert(served)
     saved = serving.save(served, tmp_path)
     head = next(layer for layer in generator.layers if layer.name == "head_0")
     head.set_weights([weight[..., ::-1] for weight in head.get_weights()])
@@ -166,9 +165,9 @@ def test_full_disk_leaves_the_older_file(finished, model, tmp_path, monkeypatch)
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(conversion.os, "fsync", full)
+    monkeypatch.setattr(onnx_graph.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        conversion.write(onnx.load(model), file)
+        onnx_graph.write(onnx.load(model), file)
     assert file.read_text() == "older"
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
 

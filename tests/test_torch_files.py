@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from ass_tf import torch_files
+from ass_tf.weights import torch_files
 
 HERE = importlib.util.find_spec("torch") is not None
 with_torch = pytest.mark.skipif(not HERE, reason="PyTorch is not here: make test-torch")

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 from small_runs import LOSSES, MEASURES, ROOT, assert_identical, content, log_of, start, tensors, wait_for
 
-from ass_tf import config, evaluate, run_folder, train
+from ass_tf import config, evaluate, train
+from ass_tf.runs import folder as run_folder
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,12 @@ import pytest
 import tensorflow as tf
 from small_runs import ROOT, content, log_of, tensors
 
-from ass_tf import adversary, config, pipeline, process, run_folder, session, streets, train
+from ass_tf import config, streets, train
+from ass_tf.datasets import pipeline
+from ass_tf.methods import adversary
+from ass_tf.runs import folder as run_folder
+from ass_tf.runs import session
+from ass_tf.system import process
 
 
 class Generator:

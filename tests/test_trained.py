@@ -5,7 +5,8 @@ import exports
 import pytest
 
 import ass_tf
-from ass_tf import checkpoint, config, labels, trained
+from ass_tf import config, labels
+from ass_tf.runs import snapshots, trained
 
 
 def test_newest_finished_run_is_found_at_any_depth(tmp_path):
@@ -38,7 +39,7 @@ def test_folder_that_does_not_exist_has_no_finished_run(tmp_path):
 def test_generator_comes_with_the_snapshots_weights(finished):
     settings, generator, step = trained.load(finished)
     again = trained.build(settings)
-    assert checkpoint.restore_generator(finished, again) == step == 7
+    assert snapshots.restore_generator(finished, again) == step == 7
     for one, other in zip(generator.variables, again.variables):
         assert (one.numpy() == other.numpy()).all()
 

@@ -14,7 +14,10 @@ import pytest
 import small_runs
 from safetensors.numpy import load_file, save_file
 
-from ass_tf import deeplab, torch_files, torch_layout, trained, weights
+from ass_tf.models import deeplab
+from ass_tf.runs import trained
+from ass_tf.weights import __main__ as weights_command
+from ass_tf.weights import torch_files, torch_names
 
 CLASSES = 4
 SMALL = partial(deeplab._resnet, blocks=(1, 1, 1, 1))
@@ -33,7 +36,7 @@ def small_state():
     """State dict of a small single-level network with the golden weights."""
     generator = build()
     goldens.fill_generator(generator)
-    return torch_layout.state_of(generator)
+    return torch_names.state_of(generator)
 
 
 def tensors(state):
@@ -42,12 +45,12 @@ def tensors(state):
 
 def take(state, generator=None):
     generator = generator or build()
-    ours, others = torch_layout.take(generator, torch_layout.tidy(tensors(state)))
+    ours, others = torch_names.take(generator, torch_names.tidy(tensors(state)))
     return generator, {row.name: row for row in [*ours, *others]}
 
 
 def assert_holds(generator, state):
-    found = torch_layout.state_of(generator)
+    found = torch_names.state_of(generator)
     for name, value in state.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
@@ -61,7 +64,7 @@ def test_names_are_the_base_codes():
         "conv5_block3_3_conv": "layer4.2.conv3",
         "head_1": "layer5.conv2d_list.1",
     }.items():
-        assert torch_layout.name_of(ours) == theirs
+        assert torch_names.name_of(ours) == theirs
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "Scale.", "module.Scale."])
@@ -80,17 +83,17 @@ def test_a_resnet_under_a_prefix_beside_other_tensors_is_found():
 
 def test_the_layout_is_told_from_the_head_or_from_the_file_itself(tmp_path):
     nowhere = tmp_path / "x.pth"
-    assert torch_layout.layout_of(nowhere, ["conv1.weight", "layer5.conv2d_list.0.weight"]) == "adaptsegnet"
+    assert torch_names.layout_of(nowhere, ["conv1.weight", "layer5.conv2d_list.0.weight"]) == "adaptsegnet"
     for names in (["conv1.weight", "fc.weight"], ["classifier.conv2d_list.0.weight"], ["conv1.weight"]):
-        assert torch_layout.layout_of(nowhere, names) is None  # Caffe's and torchvision's are alike
+        assert torch_names.layout_of(nowhere, names) is None  # Caffe's and torchvision's are alike
     torch_files.save(tmp_path / "ours.safetensors", {"conv1.weight": np.zeros(1, "f")}, {})
-    assert torch_layout.layout_of(tmp_path / "ours.safetensors", ["conv1.weight"]) == "adaptsegnet"
+    assert torch_names.layout_of(tmp_path / "ours.safetensors", ["conv1.weight"]) == "adaptsegnet"
 
 
 def test_two_networks_in_one_file_are_refused():
     both = {**small_state(), **{f"backbone.{name}": value for name, value in small_state().items()}}
     with pytest.raises(ValueError, match=r"holds both backbone\.conv1\.weight and conv1\.weight"):
-        torch_layout.tidy(tensors(both))
+        torch_names.tidy(tensors(both))
 
 
 def test_a_head_of_other_rates_is_refused(tmp_path):
@@ -104,7 +107,7 @@ def test_a_deeper_resnet_is_refused():
     _, rows = take({**small_state(), "layer3.1.conv1.weight": np.zeros((256, 1024, 1, 1), "f")})
     ours, others = list(rows.values())[:-1], list(rows.values())[-1:]
     with pytest.raises(ValueError, match=r"holds layer3\.1\.conv1\.weight, .* another backbone"):
-        torch_layout.refuse_gaps(ours, others)
+        torch_names.refuse_gaps(ours, others)
 
 
 def test_the_multi_level_model_gives_its_main_head():
@@ -168,7 +171,7 @@ def test_a_written_file_starts_a_network_bit_for_bit(tmp_path):
 
 def test_mobilenet_and_its_depthwise_kernels_survive_the_round_trip(tmp_path):
     first = build(backbone="mobilenetv2")
-    state = torch_layout.state_of(first)
+    state = torch_names.state_of(first)
     assert state["block_3_depthwise.weight"].shape == (144, 1, 3, 3)  # (channels, 1, kh, kw), as PyTorch groups them
     torch_files.save(tmp_path / "w.safetensors", state, {})
     for ours, theirs in zip(
@@ -184,7 +187,7 @@ def test_torchvisions_input_is_taken_into_account():
     mean, spread = np.array([0.485, 0.456, 0.406], "f"), np.array([0.229, 0.224, 0.225], "f")
     theirs, _ = take(state)
     ours = build()
-    torch_layout.take(ours, torch_layout.from_torchvision(tensors(state)))
+    torch_names.take(ours, torch_names.from_torchvision(tensors(state)))
     normalised = (images / 255 - mean) / spread
     stem = [keras.Model(g.get_layer("conv1_conv_pad").input, g.get_layer("conv1_bn").output) for g in (theirs, ours)]
     expected = stem[0](normalised).numpy()
@@ -224,10 +227,13 @@ def settings_for(tmp_path, **model):
 
 def test_the_command_converts_and_prints_every_tensor(tmp_path, capsys):
     generator = build(backbone="tiny", rates=(1, 2), classes=19)
-    state = torch_layout.state_of(generator)
+    state = torch_names.state_of(generator)
     save_file({f"module.{n}": v for n, v in state.items()}, tmp_path / "in.safetensors")
     out = tmp_path / "out.safetensors"
-    assert weights.main([str(tmp_path / "in.safetensors"), "--out", str(out), "--config", settings_for(tmp_path)]) == 0
+    assert (
+        weights_command.main([str(tmp_path / "in.safetensors"), "--out", str(out), "--config", settings_for(tmp_path)])
+        == 0
+    )
     printed = capsys.readouterr().out
     assert all(name in printed for name in state)
     assert f"{len(state)} taken, 0 skipped, 0 missing" in printed
@@ -236,12 +242,12 @@ def test_the_command_converts_and_prints_every_tensor(tmp_path, capsys):
 
 
 def test_a_converted_head_is_not_converted_again_for_other_rates(tmp_path, capsys):
-    state = torch_layout.state_of(build(backbone="tiny", rates=(1, 2), classes=19))
+    state = torch_names.state_of(build(backbone="tiny", rates=(1, 2), classes=19))
     torch_files.save(tmp_path / "in.safetensors", state, {"rates": "[1, 2]"})
     words = [str(tmp_path / "in.safetensors"), "--out", str(tmp_path / "out.safetensors"), "--config"]
-    assert weights.main([*words, settings_for(tmp_path, rates=[1, 3])]) == 1
+    assert weights_command.main([*words, settings_for(tmp_path, rates=[1, 3])]) == 1
     assert "in.safetensors: holds a head of rates [1, 2]" in capsys.readouterr().err
-    assert weights.main([*words, settings_for(tmp_path)]) == 0
+    assert weights_command.main([*words, settings_for(tmp_path)]) == 0
 
 
 def test_a_file_without_all_of_the_backbone_writes_nothing(tmp_path, capsys):
@@ -249,7 +255,7 @@ def test_a_file_without_all_of_the_backbone_writes_nothing(tmp_path, capsys):
     save_file(state, tmp_path / "in.safetensors")
     out = tmp_path / "out.safetensors"
     words = [str(tmp_path / "in.safetensors"), "--out", str(out), "--config", settings_for(tmp_path)]
-    assert weights.main(words) == 1
+    assert weights_command.main(words) == 1
     printed = capsys.readouterr()
     assert "24  missing  not in the file" in printed.out
     assert "in.safetensors: 49 tensors of the backbone are not taken, the first is stem0_bn.weight" in printed.err
@@ -258,7 +264,7 @@ def test_a_file_without_all_of_the_backbone_writes_nothing(tmp_path, capsys):
 
 def test_a_resnet_that_may_be_torchvisions_or_caffes_is_asked_about(tmp_path, capsys):
     save_file({"conv1.weight": np.zeros((64, 3, 7, 7), "f"), "fc.bias": np.zeros(9, "f")}, tmp_path / "in.safetensors")
-    assert weights.main([str(tmp_path / "in.safetensors"), "--out", str(tmp_path / "out.safetensors")]) == 1
+    assert weights_command.main([str(tmp_path / "in.safetensors"), "--out", str(tmp_path / "out.safetensors")]) == 1
     error = capsys.readouterr().err
     assert "say which by --layout torchvision or --layout adaptsegnet" in error
     assert error.count("\n") == 1
@@ -270,15 +276,15 @@ def test_an_output_that_cannot_be_is_told_before_any_work(tmp_path, capsys, monk
     save_file({"conv1.weight": np.zeros(3, "f")}, "in.safetensors")
     (tmp_path / "folder.safetensors").mkdir()
     out = "folder.safetensors" if out == "." else out
-    assert weights.main(["in.safetensors", "--out", out]) == 1
+    assert weights_command.main(["in.safetensors", "--out", out]) == 1
     assert f"error: {out}: --out must be" in capsys.readouterr().err
 
 
 def test_a_trained_run_is_written_out(finished, tmp_path, capsys):
-    assert weights.main([str(finished), "--out", str(tmp_path / "run.safetensors")]) == 0
+    assert weights_command.main([str(finished), "--out", str(tmp_path / "run.safetensors")]) == 0
     _, generator, step = trained.load(finished)
     written = load_file(tmp_path / "run.safetensors")
-    assert set(written) == set(torch_layout.state_of(generator))
+    assert set(written) == set(torch_names.state_of(generator))
     assert_holds(generator, written)
     assert f"step {step}" in capsys.readouterr().out
 
@@ -292,8 +298,8 @@ def test_pytorch_to_ours_to_pytorch_is_bit_identical(tmp_path, wrap):
     state = {name: torch.from_numpy(value) for name, value in small_state().items()}
     torch.save(wrap({f"Scale.{name}": value for name, value in state.items()}), tmp_path / "in.pth")
     generator = build()
-    torch_layout.take(generator, torch_layout.tidy(torch_files.read(tmp_path / "in.pth")))
-    torch_files.save(tmp_path / "out.safetensors", torch_layout.state_of(generator), {})
+    torch_names.take(generator, torch_names.tidy(torch_files.read(tmp_path / "in.pth")))
+    torch_files.save(tmp_path / "out.safetensors", torch_names.state_of(generator), {})
     written = load_torch(tmp_path / "out.safetensors")
     assert set(written) == set(state)
     assert all(torch.equal(written[name], value) for name, value in state.items())

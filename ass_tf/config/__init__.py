@@ -1,0 +1,29 @@
+"""Settings: their schema, and how they are read from files."""
+
+from ass_tf.config.reading import (
+    BESIDE,
+    ConfigError,
+    beside,
+    differences,
+    dump,
+    from_dict,
+    load,
+    load_record,
+    merge,
+    with_paths,
+)
+from ass_tf.config.schema import Config
+
+__all__ = [
+    "BESIDE",
+    "Config",
+    "ConfigError",
+    "beside",
+    "differences",
+    "dump",
+    "from_dict",
+    "load",
+    "load_record",
+    "merge",
+    "with_paths",
+]

@@ -1,0 +1,38 @@
+"""Settings on the terminal.
+
+python -m ass_tf.config --schema              the JSON schema of a settings file
+python -m ass_tf.config FILE [--set KEY=VALUE] the settings a file resolves to
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from ass_tf.config import Config, ConfigError, dump, load
+from ass_tf.system import terminal
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ass_tf.config", description="Show settings.")
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("file", type=terminal.path, nargs="?", help="a settings file: print what it resolves to")
+    wanted.add_argument("--schema", action="store_true", help="print the JSON schema of settings files")
+    parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
+    options = parser.parse_args(arguments)
+    if options.schema:
+        schema = Config.model_json_schema()
+        schema["properties"]["base"] = {"type": "string", "description": "Settings file that this one changes."}
+        print(json.dumps(schema, indent=2))
+        return 0
+    try:
+        print(dump(load(options.file, options.set)), end="")
+    except ConfigError as error:
+        return terminal.complain(error, 2)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(terminal.run(main))

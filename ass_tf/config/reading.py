@@ -1,0 +1,196 @@
+"""Settings from JSON files that state what differs from the defaults, overrides, and the record of a run.
+
+The settings themselves are `schema`'s; whether the files they name exist is left to `datasets`. No TensorFlow here.
+
+Relative paths follow one rule. Files that belong to the settings (`base`, `class_file`, `mapping`, `list`,
+`labelled_list`, and the files of a sweep) are relative to the file that names them. `root` and `model.weights`, which
+say where the data lie on this machine, and everything in `--set` are relative to the working directory. A run records
+resolved paths. Version 0.1.0 had mappings and lists relative to the working directory: they are still found there.
+
+    python -m ass_tf.config --schema              the JSON schema of a settings file
+    python -m ass_tf.config FILE [--set KEY=VALUE] the settings a file resolves to
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ass_tf.config.schema import Config
+from ass_tf.system import storage, terminal
+
+BESIDE = ("class_file", "mapping", "list", "labelled_list")  # of a domain: files that belong to the settings
+# What means something for one choice only, and is not inherited where the choice changes.
+DEPENDANTS = {
+    "dataset": ("class_file", "mapping", "images", "labels", "list", "labelled_list"),
+    "generator": ("generator_options",),
+    "discriminator": ("discriminator_options",),
+}
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used; the message is one line that names the key."""
+
+
+def _settings(section: Any = Config, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names of all settings, sections included, and their types."""
+    for name, field in section.model_fields.items():
+        yield above + name, field.annotation
+        for option in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if hasattr(option, "model_fields"):
+                yield from _settings(option, f"{above}{name}.")
+
+
+def from_dict(settings: dict[str, Any], origin: str = "") -> Config:
+    """Settings from plain values; errors start with `origin`.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type, a value out of range or an impossible combination.
+    """
+    try:
+        return Config.model_validate_json(json.dumps(settings))
+    except ValidationError as error:
+        raise ConfigError(origin + terminal.explain(error.errors(), [name for name, _ in _settings()])) from None
+
+
+def beside(file: Path, value: str) -> str:
+    """A path that belongs to the settings: beside the file that names it, else as it is.
+
+    Args:
+        file: the file that names it.
+        value: the path.
+
+    Returns:
+        path: relative to the working directory where it lies below it.
+    """
+    path = file.parent / value
+    if not path.exists():
+        return value
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
+
+
+def with_paths(file: Path, section: dict[str, Any]) -> dict[str, Any]:
+    """A domain's section with the paths in BESIDE as `beside` finds them."""
+    found = {key: section[key] for key in BESIDE if isinstance(section.get(key), str)}
+    return {**section, **{key: beside(file, value) for key, value in found.items()}}
+
+
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A settings file, completed from the file that its `base` names; `above` are those that led here."""
+    storage.check_name(path, "a settings file's name", ConfigError)
+    if path.resolve() in above:
+        raise ConfigError(f"{path}: base must not lead back to the file itself.")
+    settings = storage.read_json(path, ConfigError)
+    base = settings.pop("base", None)
+    if not isinstance(base, str | None):
+        raise ConfigError(f"{path}: base must name a settings file. Received: {json.dumps(base)}.")
+    for name in ("source", "target", "validation"):
+        if isinstance(settings.get(name), dict):
+            settings[name] = with_paths(path, settings[name])
+    if base is None:
+        return settings
+    storage.check_name(base, f"{path}: base", ConfigError)
+    return merge(_read(path.parent / base, (*above, path.resolve())), settings)
+
+
+def merge(below: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings`, completed from `below`, section by section.
+
+    A section that makes another choice than `below`, of a data set say, does not inherit what depends on it.
+    """
+    for key, value in settings.items():
+        if isinstance(value, dict) and not isinstance(below.get(key), dict | None):
+            raise ConfigError(f"{key} must be an object. Received: {storage.shown(json.dumps(below[key]))}.")
+    both = [k for k in settings if isinstance(settings[k], dict) and isinstance(below.get(k), dict)]
+    changed = [k for k in DEPENDANTS if k in settings and k in below and settings[k] != below[k]]
+    gone = {dependant for key in changed for dependant in DEPENDANTS[key]}
+    kept = {key: value for key, value in below.items() if key not in gone}
+    return {**kept, **settings, **{key: merge(below[key], settings[key]) for key in both if key not in gone}}
+
+
+def _of_word(word: str) -> dict[str, Any]:
+    """Nested settings of one `section.key=value`."""
+    key, equals, text = word.partition("=")
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"--set must be KEY=VALUE. Received: {storage.shown(word)}.")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    kind = dict(_settings()).get(key)
+    if (kind is str and not isinstance(value, str)) or (kind == str | None and not isinstance(value, str | None)):
+        value = text  # a folder may be called 2024
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def _deepened(both: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """`both` with the values of `more`, all of which hold."""
+    inner = {
+        key: _deepened(both[key], value)
+        for key, value in more.items()
+        if isinstance(value, dict) and isinstance(both.get(key), dict)
+    }
+    return {**both, **more, **inner}
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Settings of a JSON file, changed by `section.key=value` words.
+
+    Args:
+        path: the file. Its key `base` may name another file of which it states the differences.
+        overrides: e.g. `optimiser.lr=1e-4`; the value is JSON, or a string where the setting is text or it is no JSON.
+
+    Returns:
+        config: Config.
+
+    Raises:
+        ConfigError: a file that cannot be read, or settings that cannot be used.
+    """
+    return _changed(_read(Path(path)), overrides, f"{path}: ")
+
+
+def load_record(path: str | Path, overrides: Sequence[str] = (), **sections: Any) -> Config:
+    """Settings that a run has recorded, whose paths are resolved already; otherwise as `load`.
+
+    Args:
+        path: the run's config.json.
+        overrides: as of `load`.
+        sections: sections that are replaced as a whole, before the overrides.
+    """
+    origin = "" if overrides or sections else f"{path}: "
+    return _changed({**storage.read_json(path, ConfigError), **sections}, overrides, origin)
+
+
+def _changed(settings: dict[str, Any], overrides: Sequence[str], origin: str) -> Config:
+    words: dict[str, Any] = {}
+    for word in overrides:
+        words = _deepened(words, _of_word(word))
+    return from_dict(merge(settings, words), origin)
+
+
+def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ, by dotted name, with the values of both; a section that one lacks counts as a whole."""
+    return _differing(one.model_dump(mode="json"), other.model_dump(mode="json"), "")
+
+
+def _differing(one: Any, other: Any, key: str) -> dict[str, tuple[Any, Any]]:
+    if one == other:
+        return {}
+    if not (isinstance(one, dict) and isinstance(other, dict)) or key.endswith("_options"):
+        return {key: (one, other)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in dict.fromkeys([*one, *other]):
+        found |= _differing(one.get(name), other.get(name), f"{key}.{name}" if key else name)
+    return found
+
+
+def dump(config: Config) -> str:
+    """All settings as JSON text that `load` reads back equal."""
+    return json.dumps(config.model_dump(mode="json"), indent=2) + "\n"

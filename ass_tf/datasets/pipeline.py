@@ -1,0 +1,287 @@
+"""File pairs to batches: decoded, mapped to train ids, resized, augmented if asked, in an order made of seed and step.
+
+Images are resized by Pillow's antialiased BICUBIC and labels by NEAREST, from the file's size straight to the domain's.
+What files there are is left to `datasets`, normalisation to `deeplab`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures
+import dataclasses
+import hashlib
+import itertools
+import os
+import threading
+import time
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from ass_tf import labels
+from ass_tf.datasets import files
+
+# Pillow keeps up to 64 MB of freed memory for the next image: a page that the kernel must clear anew costs more than to
+# fill it. Blocks of 1 MB fit all images, while one block per image is reallocated between sizes.
+Image.core.set_block_size(2**20)
+Image.core.set_blocks_max(64)
+
+DRAWS = 10  # random numbers of a sample: mirror, zoom, left, top, brightness, contrast, saturation, three of tint
+
+
+class _Gate:
+    """Keeps tf.data's threads out of Python once the interpreter ends, which would wait for ever for one inside."""
+
+    def __init__(self):
+        self.lock, self.inside, self.entered, self.closed = threading.Lock(), 0, 0, False
+
+    def __enter__(self):
+        with self.lock:
+            self.inside, self.entered = self.inside + 1, self.entered + 1
+        return self
+
+    def __exit__(self, *error):
+        with self.lock:
+            self.inside -= 1
+
+    def close(self):
+        """From here on `closed` makes reads empty, so that the buffers fill at once; returns when no thread comes."""
+        self.closed, seen = True, -1
+        while self.inside or seen != self.entered:
+            seen = self.entered
+            time.sleep(0.1)
+
+
+_gate = _Gate()
+atexit.register(_gate.close)
+
+
+def _key(*parts) -> int:
+    """Seed made of several parts, below 2^31."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "little") >> 1
+
+
+def _aligned(shape, dtype):
+    """An empty array that TensorFlow takes over without a copy, since it starts at a multiple of 64 bytes."""
+    length = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    memory = np.empty(length + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + length].view(dtype).reshape(shape)
+
+
+def _map_ids(label, domain, path):
+    """uint8 train ids of a Pillow image of raw ids."""
+    if label.mode == "I;16":
+        ids = domain.table.take(np.asarray(label))
+    else:
+        ids = np.asarray(label.point(domain.table[:256].tolist()))
+    if (ids == labels.OUTSIDE).any():
+        unknown = np.unique(np.asarray(label)[ids == labels.OUTSIDE]).tolist()
+        raise files.DataError(f"{path}: an id must be in the class map. Received: {unknown}.")
+    return ids
+
+
+def read_pair(pair, domain, draws=(0.0,) * DRAWS, *, flip=False, scale=1.0):
+    """One pair at the domain's size.
+
+    Args:
+        pair: files.Pair.
+        domain: files.Domain.
+        draws: float (DRAWS,) in [0, 1).
+        flip: bool. Mirror if the first draw says so.
+        scale: float. Cut out a part that is smaller by a factor drawn from 1 to this, and enlarge it.
+
+    Returns:
+        image: uint8 (h, w, 3).
+        label: uint8 (h, w), train ids; None if the pair has no label.
+
+    Raises:
+        files.DataError: a file cannot be decoded, or holds an id outside the map.
+    """
+    h, w = domain.size
+    side = 1 / (1 + (scale - 1) * float(draws[1]))  # of the part, as a fraction
+    left, top = (1 - side) * float(draws[2]), (1 - side) * float(draws[3])
+    box = (left, top, min(left + side, 1.0), min(top + side, 1.0))
+    mirror = flip and draws[0] < 0.5
+
+    def resized(image, resample):
+        part = [fraction * length for fraction, length in zip(box, image.size * 2)]
+        image = image.resize((w, h), resample, box=part)
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else image
+
+    image = np.asarray(resized(files.open_image(pair.image), Image.Resampling.BICUBIC))
+    if pair.label is None:
+        return image, None
+    label = resized(files.open_label(pair.label, domain.dataset), Image.Resampling.NEAREST)
+    return image, _map_ids(label, domain, pair.label)
+
+
+def recolour(images, draws, colour):
+    """Random brightness, contrast, saturation and tint.
+
+    Args:
+        images: float32 (b, h, w, 3), 0 to 255.
+        draws: float32 (b, DRAWS) in [0, 1).
+        colour: float, strength. Brightness, contrast and saturation change by up to colour / 2 of their value, and each
+            channel by up to colour / 10.
+
+    Returns:
+        images: float32 (b, h, w, 3), 0 to 255.
+    """
+    # Paper silent: no augmentation is described; the ranges are ours.
+    change = colour * (2 * draws[:, None, None, 4:] - 1)  # (b, 1, 1, 6)
+    brightness, contrast, saturation = tf.split(1 + change[..., :3] / 2, 3, axis=-1)
+    images = images * brightness * (1 + change[..., 3:] / 10)
+    mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
+    images = mean + contrast * (images - mean)
+    grey = tf.reduce_sum(images * [0.299, 0.587, 0.114], axis=-1, keepdims=True)  # Rec. 601, as Pillow's L
+    return tf.clip_by_value(grey + saturation * (images - grey), 0.0, 255.0)
+
+
+def index_of(sample, count, key):
+    """Place, among `count` files, of the `sample`-th one drawn; each run of `count` samples draws each file once.
+
+    Args:
+        sample: int64 scalar.
+        count: int.
+        key: int, seed of the order.
+
+    Returns:
+        index: int64 scalar.
+    """
+    seed = tf.stack([tf.constant(key, tf.int64), sample // count])
+    return tf.random.experimental.index_shuffle(sample % count, seed, tf.constant(count - 1, tf.int64))
+
+
+def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, flip=False, scale=1.0, colour=0.0):
+    """Endless batches of a domain; which images a step holds depends on `seed`, `stream` and the step's number only.
+
+    Args:
+        domain: files.Domain.
+        batch: int, b. Images per step.
+        seed: int.
+        stream: int or str. Domains of different streams draw independently.
+        start_step: int. Number of the first step.
+        with_labels: bool.
+        flip, scale, colour: as in `schema.Augmentation`.
+
+    Returns:
+        dataset: tf.data.Dataset of images, float32 (b, h, w, 3) from 0 to 255; with labels, of (images, labels), the
+            latter int32 (b, h, w).
+
+    Raises:
+        files.DataError: the domain is empty, or a label is needed and missing.
+    """
+    if not domain.pairs:
+        raise files.DataError(f"{stream}: a domain must have at least one image. Received: 0.")
+    unlabelled = next((pair.image for pair in domain.pairs if with_labels and pair.label is None), None)
+    if unlabelled:
+        raise files.DataError(f"{unlabelled}: has no label.")
+    (h, w), count = domain.size, len(domain.pairs)
+    order, changes = _key(seed, stream, "order"), _key(seed, stream, "augmentation")
+    pairs = domain.pairs if with_labels else [dataclasses.replace(pair, label=None) for pair in domain.pairs]
+
+    def choose(sample):
+        draws = tf.zeros([DRAWS])
+        if flip or scale != 1 or colour:
+            draws = tf.random.stateless_uniform(
+                [DRAWS], tf.stack([tf.constant(changes, tf.int64), sample]), alg="philox"
+            )
+        return index_of(sample, count, order), draws
+
+    def read(indices, draws):
+        with _gate:
+            images = _aligned((batch, h, w, 3), np.float32)
+            train_ids = _aligned((batch, h, w) if with_labels else (batch, 0), np.int32)
+            for i in range(0 if _gate.closed else batch):
+                image, label = read_pair(pairs[indices[i]], domain, draws[i], flip=flip, scale=scale)
+                images[i] = image
+                if with_labels:
+                    train_ids[i] = label
+            return images, train_ids
+
+    def load(indices, draws):
+        # Stateless, or deterministic mode would run one call at a time.
+        images, train_ids = tf.numpy_function(read, [indices, draws], (tf.float32, tf.int32), stateful=False)
+        images = tf.ensure_shape(images, [batch, h, w, 3])
+        if colour:
+            images = recolour(images, draws, colour)
+        return (images, tf.ensure_shape(train_ids, [batch, h, w])) if with_labels else images
+
+    samples = tf.data.Dataset.range(start_step * batch, np.iinfo(np.int64).max)
+    chosen = samples.map(choose).batch(batch, drop_remainder=True)
+    return chosen.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def training_dataset(domains, batch, augmentation, seed, start_step=0):
+    """What each step of training reads.
+
+    Args:
+        domains: dict of role -> files.Domain; of the roles source, labelled and unlabelled those that are read.
+        batch: dict of role -> int. Images per step, over all replicas.
+        augmentation: dict, section `augmentation` of the settings.
+        seed: int.
+        start_step: int. Number of the first step.
+
+    Returns:
+        dataset: tf.data.Dataset of dict: `source` and `labelled` (images, labels), `unlabelled` images, as `batches`.
+    """
+    parts = {
+        role: batches(
+            domains[role],
+            batch=batch[role],
+            seed=seed,
+            stream=role,
+            start_step=start_step,
+            with_labels=role != "unlabelled",
+            **augmentation,
+        )
+        for role in ("source", "labelled", "unlabelled")
+        if role in domains
+    }
+    options = tf.data.Options()
+    options.deterministic = True
+    # One host reads for all its replicas; there are no files to share out.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return tf.data.Dataset.zip(parts).prefetch(2).with_options(options)
+
+
+def evaluation_pairs(domain, skip=None):
+    """The pairs of a domain in order, read ahead in threads.
+
+    Args:
+        domain: files.Domain.
+        skip: function of the error, called in place of raising it.
+
+    Yields:
+        name: str.
+        image: float32 (h, w, 3), 0 to 255, at the domain's size.
+        label: uint8, train ids at the label file's own size; None if the pair has no label.
+
+    Raises:
+        files.DataError: a file cannot be decoded, holds an id outside the map, or a label has not its image's
+            proportions.
+    """
+    h, w = domain.size
+
+    def read(pair):
+        image, label = files.open_image(pair.image), None
+        if pair.label is not None:
+            raw = files.open_label(pair.label, domain.dataset)
+            files.check_proportions(pair, image, raw)
+            label = _map_ids(raw, domain, pair.label)
+        return pair.name, np.asarray(image.resize((w, h), Image.Resampling.BICUBIC), np.float32), label
+
+    workers = min(os.cpu_count() or 1, 8)
+    pairs = iter(domain.pairs)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        waiting = [pool.submit(read, pair) for pair in itertools.islice(pairs, 2 * workers)]
+        while waiting:
+            result = waiting.pop(0)
+            waiting.extend(pool.submit(read, pair) for pair in itertools.islice(pairs, 1))
+            error = result.exception()
+            if skip is not None and isinstance(error, files.DataError):
+                skip(error)
+            else:
+                yield result.result()

@@ -1,0 +1,136 @@
+"""Keras generator -> ONNX graph: tf2onnx, with dilated convolutions kept whole and batch norm folded into the kernels.
+
+Checking the result is left to `agreement`, smaller numbers to `precision`, the command to `to_onnx`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+import onnxruntime
+
+from ass_tf.system import storage
+
+if TYPE_CHECKING:
+    from ass_tf.export import serving
+
+
+def whole_dilations(graph: Any, _: Any) -> Any:
+    """A rewriter for tf2onnx: convolutions between SpaceToBatchND and BatchToSpaceND become dilated ones.
+
+    TensorFlow takes a dilated convolution apart that way; with a size known only at run time tf2onnx does not put it
+    together again, and batch norm cannot be folded over the gap. Ours are all "same" with stride 1 and odd kernels.
+    """
+    for space in [node for node in graph.get_nodes() if node.type == "SpaceToBatchND"]:
+        (conv,) = graph.find_output_consumers(space.output[0])
+        (batch,) = graph.find_output_consumers(conv.output[0])
+        dilation = int(space.inputs[1].get_tensor_value(as_list=False).flat[0])
+        pads = [dilation * (n // 2) for n in graph.get_shape(conv.input[1])[:2]]
+        conv.set_attr("dilations", [1, dilation, dilation, 1])
+        conv.set_attr("padding", "EXPLICIT")
+        conv.set_attr("explicit_paddings", [0, 0, pads[0], pads[0], pads[1], pads[1], 0, 0])
+        graph.replace_input(conv, space.output[0], space.input[0], 0)
+        graph.replace_all_inputs(batch.output[0], conv.output[0])
+        graph.copy_shape(batch.output[0], conv.output[0])
+    return graph.get_nodes()
+
+
+@contextmanager
+def _quiet():
+    """Keeps back what tf2onnx tells of each optimiser; errors still come."""
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "onnxruntime", "root")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+
+def fold(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph after onnxruntime's basic optimisations: standard operators, batch norm and padding in the Convs."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = os.path.join(folder, "folded.onnx")
+        options.log_severity_level = 3
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        folded = onnx.load(options.optimized_model_filepath)
+    used = {node.domain for node in folded.graph.node}
+    kept = [opset for opset in folded.opset_import if opset.domain in used]  # onnxruntime lists all that it knows
+    del folded.opset_import[:]
+    folded.opset_import.extend(kept)
+    return folded
+
+
+def explicit_pads(model: onnx.ModelProto) -> None:
+    """Writes the padding of "same" convolutions in numbers; ours have stride 1 and odd kernels."""
+    for node in [node for node in model.graph.node if node.op_type == "Conv"]:
+        settings = {attribute.name: attribute for attribute in node.attribute}
+        if "auto_pad" in settings and settings["auto_pad"].s == b"SAME_UPPER":
+            dilations = list(settings["dilations"].ints) if "dilations" in settings else [1, 1]
+            pads = [dilation * (n // 2) for dilation, n in zip(dilations, settings["kernel_shape"].ints)]
+            node.attribute.remove(settings["auto_pad"])
+            node.attribute.append(onnx.helper.make_attribute("pads", pads * 2))
+
+
+def convert(served: serving.Serving, *, opset: int = 17) -> onnx.ModelProto:
+    """The graph of what is served, with its inputs and outputs under the same names.
+
+    Args:
+        served: what to convert; its sizes become the graph's, unknown ones are named n, h and w.
+        opset: version of ONNX' operators; tf2onnx 1.17 is tested with 14 to 18.
+
+    Returns:
+        model: image uint8 (n, h, w, 3) -> labels uint8 (n, h, w) and, if served, probabilities float32 (n, h, w, c).
+
+    Raises:
+        ValueError: tf2onnx cannot convert it.
+    """
+    import tf2onnx
+
+    function = served.serve
+    try:
+        with _quiet():
+            model, _ = tf2onnx.convert.from_function(
+                function, function.input_signature, opset=opset, custom_rewriter=[whole_dilations]
+            )
+        model = fold(model)
+        explicit_pads(model)
+    except Exception as error:  # of many kinds
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        versions = f"tf2onnx {tf2onnx.__version__}, onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}"
+        raise ValueError(f"{versions}: the conversion fails: {reason}") from None
+    shape = function.input_signature[0].shape
+    for value in [*model.graph.input, *model.graph.output]:
+        for dim, name, known in zip(value.type.tensor_type.shape.dim, "nhw", shape):
+            if known:
+                dim.dim_value = known
+            else:
+                dim.dim_param = name
+    onnx.checker.check_model(model)
+    return model
+
+
+def stamp(model: onnx.ModelProto, entries: Mapping[str, str]) -> None:
+    """Write the entries into the model's metadata, in place of all that is there."""
+    model.producer_name, model.producer_version = "ass_tf", entries["ass_tf_version"]
+    model.doc_string = "image: uint8 (n, h, w, 3), RGB -> labels: uint8 (n, h, w), train ids"
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, dict(entries))
+
+
+def write(model: onnx.ModelProto, file: Path) -> None:
+    """Write a model whole or not at all."""
+    with storage.replacing(file) as unfinished, open(unfinished, "wb") as stream:
+        stream.write(model.SerializeToString())
+        os.fsync(stream.fileno())

@@ -1,0 +1,48 @@
+"""Data sets of drawn streets, in the layouts of GTA5 (look "game") and Cityscapes (look "camera").
+
+python -m ass_tf.streets OUT [--source 300] [--target 120] [--val 40] [--size 256x512] [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ass_tf.streets.writing import whole_number, write_cityscapes, write_gta5
+from ass_tf.system import storage, terminal
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and 32 <= int(part) <= 16384 for part in parts):
+        raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH, each from 32 to 16384. Received: {text}.")
+    return int(parts[0]), int(parts[1])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m ass_tf.streets", description="Draw two street data sets.")
+    parser.add_argument("out", type=terminal.path, metavar="OUT", help="folder; gta5/ and cityscapes/ are drawn in it")
+    told = {
+        "source": (300, "game scenes"),
+        "target": (120, "camera scenes to train on"),
+        "val": (40, "camera scenes to validate on"),
+        "seed": (0, "of the scenes"),
+    }
+    for name, (default, text) in told.items():
+        parser.add_argument(f"--{name}", type=whole_number, default=default, help=f"{text} (default: {default})")
+    parser.add_argument("--size", type=_size, default=(256, 512), metavar="HxW", help="pixels (default: 256x512)")
+    given = parser.parse_args(arguments)
+    try:
+        storage.check_folder(given.out, "OUT")
+        write_gta5(given.out / "gta5", given.source, given.seed, given.size)
+        write_cityscapes(given.out / "cityscapes", {"train": given.target, "val": given.val}, given.seed, given.size)
+    except (ValueError, OSError) as error:
+        return terminal.complain(error, 1)
+    h, w = given.size
+    print(f"{given.out}: {given.source} game and {given.target} + {given.val} camera scenes of {h}x{w}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(terminal.run(main))

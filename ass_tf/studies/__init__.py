@@ -1,0 +1,1 @@
+"""Many runs: plans, results, tables and charts."""

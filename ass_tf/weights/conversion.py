@@ -1,0 +1,72 @@
+"""Initial weights from elsewhere, and trained weights for PyTorch: both are files in the base code's layout.
+
+    python -m ass_tf.weights FILE --out weights.safetensors [--config configs/gta_csa.json]
+    python -m ass_tf.weights runs/gta_csa-1a2b3c4d --out trained.safetensors
+
+FILE is a PyTorch checkpoint of DeepLab-v2 as AdaptSegNet names it or of torchvision's ResNet, a weights file of
+`keras.applications`, or the word imagenet. `model.weights` takes what is written.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ass_tf import config
+from ass_tf.runs import trained
+from ass_tf.weights import torch_files, torch_names
+
+
+def import_weights(
+    source: str, settings: config.Config, layout: str = "auto"
+) -> tuple[Any, list[torch_names.Row], list[torch_names.Row], str]:
+    """A generator with the weights of a file.
+
+    Args:
+        source: a checkpoint, a weights file of `keras.applications` (.h5), or "imagenet".
+        settings: their `model` and `classes` say which network.
+        layout: of a checkpoint: "adaptsegnet", "torchvision", or "auto" where the file tells.
+
+    Returns:
+        generator: keras.Model.
+        ours, others: as `torch_layout.take` returns them.
+        layout: what the file was taken for.
+
+    Raises:
+        ValueError: the file cannot be read, or nothing tells its layout.
+    """
+    if source == "imagenet" or source.endswith(".h5"):
+        from ass_tf.models import deeplab
+
+        generator, backbone = trained.build(settings), settings.model.backbone
+        deeplab.load_backbone(generator, backbone, source)
+        state = torch_names.state_of(generator)
+        rows = [torch_names.Row(n, v.shape, *_verdict_of_applications(n, backbone)) for n, v in state.items()]
+        for name, value in state.items():
+            torch_names.checked(name, value)
+        return generator, rows, [], "keras.applications"
+    tensors = torch_names.tidy(torch_files.read(Path(source)))
+    known = torch_names.layout_of(Path(source), tensors)
+    if known is None and not settings.model.backbone.startswith("resnet"):
+        known = torch_files.LAYOUT  # names of layers, which no other layout has
+    if known and layout not in ("auto", known):
+        raise ValueError(f"--layout must be {known} for this file, by its head or its own word. Received: {layout}.")
+    found = known or layout
+    if found == "auto":
+        raise ValueError(
+            "torchvision's ResNets and Caffe's have the same names: say which by --layout torchvision or --layout "
+            "adaptsegnet (BGR, 0 to 255 minus the mean)."
+        )
+    if found == torch_names.TORCHVISION:
+        tensors = torch_names.from_torchvision(tensors)
+    generator = trained.build(settings)
+    if source.endswith(".safetensors"):
+        torch_names.refuse_other_rates(generator, tensors, torch_files.read_safetensors(Path(source))[1])
+    return generator, *torch_names.take(generator, tensors), found
+
+
+def _verdict_of_applications(name: str, backbone: str) -> tuple[str, str]:
+    if name.startswith(torch_names.HEAD):
+        return "missing", "not in the file"
+    folded = {"running_mean": "the convolution's bias subtracted", "running_var": "epsilon's difference added"}
+    return "taken", folded.get(name.rpartition(".")[2], "") if backbone.startswith("resnet") else ""
