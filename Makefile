@@ -31,36 +31,36 @@ test-slow: $(INSTALLED)
 	$(RUN) -m pytest -q $(TWO) -m slow
 
 test-torch: $(VENV)/.torch
-	$(RUN) -m pytest -q $(TWO) -m "slow or not slow" tests/test_parity.py tests/test_torch_files.py tests/test_weights.py
+	$(RUN) -m pytest -q $(TWO) -m "slow or not slow" tests/weights/test_parity.py tests/weights/test_torch_files.py tests/weights/test_weights.py
 
 test-addons: $(OLD)/.installed
 	$(OLD)/bin/python -m pytest -q $(TWO) -m "slow or not slow"
 
 parity: $(VENV)/.torch
-	$(RUN) tests/parity.py
+	$(RUN) tests/checks/parity.py
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
 bench: $(INSTALLED)
-	$(RUN) tests/bench_step.py
-	$(RUN) tests/bench_pipeline.py
+	$(RUN) tests/bench/bench_step.py
+	$(RUN) tests/bench/bench_pipeline.py
 
 check-kill: $(INSTALLED)
-	$(RUN) tests/check_kill.py --kills $(KILLS)
+	$(RUN) tests/checks/check_kill.py --kills $(KILLS)
 
 check-sweep: $(INSTALLED)
-	$(RUN) tests/check_sweep.py
+	$(RUN) tests/checks/check_sweep.py
 
 check-report: $(INSTALLED)
-	$(RUN) tests/check_report.py
+	$(RUN) tests/checks/check_report.py
 
 check-memory: $(INSTALLED)
-	$(RUN) tests/check_memory.py
+	$(RUN) tests/checks/check_memory.py
 
 check-inputs: $(VENV)/.torch
-	$(RUN) tests/check_inputs.py --count $(INPUTS)
+	$(RUN) tests/checks/check_inputs.py --count $(INPUTS)
 
 $(INSTALLED): setup.py
 	$(PYTHON) -m venv $(VENV)

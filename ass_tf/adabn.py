@@ -1,4 +1,4 @@
-"""A trained run for other photographs, without labels and without training: batch norm's statistics are taken anew.
+"""A trained run for other photographs, without labels or training: batch norm's statistics are taken from them.
 
     python -m ass_tf.adabn --run RUN --out DIR [--images DIR] [--snapshot last|best] [--count N]
 
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
 import os
 import shutil
 import sys
@@ -23,40 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from ass_tf import config, datasets
-from ass_tf.datasets import files
-from ass_tf.runs import folder as run_folder
-from ass_tf.runs import trained
+from ass_tf.runs import claiming, trained
+from ass_tf.runs.folder import RunFolder
 from ass_tf.system import process, storage, terminal
 
 COUNT = 200  # photographs
 
 
-def take_statistics(generator: Any, batches: Iterable[Any]) -> None:
-    """Sets all running means and variances to the averages of those that batches of images have.
-
-    As in training every layer sees its input normalised by the batch's own statistics.
-
-    Args:
-        generator: keras.Model as `deeplab.build_generator` returns it, its batch norm not frozen.
-        batches: float32 (b, h, w, 3) each, RGB, 0 to 255; at least one.
-    """
-    import numpy as np
-    import tensorflow as tf
-
-    from ass_tf.models import deeplab
-
-    statistics = [s for norm in deeplab.norms_of(generator) for s in (norm.moving_mean, norm.moving_variance)]
-    totals, count = [np.zeros(s.shape) for s in statistics], 0
-    with deeplab.momentum_set(generator, 0.0):  # each batch replaces what the one before it has left
-        forward = tf.function(lambda images: generator(images, training=True), autograph=False, reduce_retracing=True)
-        for images in batches:
-            forward(tf.constant(images))
-            totals, count = [t + s.numpy() for t, s in zip(totals, statistics)], count + 1
-    for total, statistic in zip(totals, statistics):
-        statistic.assign((total / count).astype(np.float32))
-
-
-def _batches(domain: files.Domain, size: int, used: list[str], advance: Callable[[int, int], Any]) -> Iterable[Any]:
+def _batches(domain: datasets.Domain, size: int, used: list[str], advance: Callable[[int, int], Any]) -> Iterable[Any]:
     """All images of a domain, so many at a time; what is left over is dropped unless it is all there is.
 
     One that cannot be read is named on stderr. The names of those that are in a batch are added to `used`.
@@ -65,7 +38,7 @@ def _batches(domain: files.Domain, size: int, used: list[str], advance: Callable
 
     from ass_tf.datasets import pipeline
 
-    def skip(error: files.DataError) -> None:
+    def skip(error: datasets.DataError) -> None:
         print(f"skipped: {error}", file=sys.stderr)
 
     total, size = len(domain.pairs), min(size, len(domain.pairs))
@@ -78,7 +51,7 @@ def _batches(domain: files.Domain, size: int, used: list[str], advance: Callable
         done += len(batch)
         advance(done, total)
     if not done:
-        raise files.DataError(f"none of the {total} photographs can be read.")
+        raise datasets.DataError(f"none of the {total} photographs can be read.")
 
 
 def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) -> tuple[float | None, float | None]:
@@ -93,63 +66,69 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
     if os.path.lexists(out):
         raise ValueError(f"{out}: --out must name a new folder. Received: one that is there.")
     storage.check_folder(out, "--out")
-    settings = trained.settings_of(run)
-    records = {name: storage.read_json(run / f"{name}.json", missing={}) for name in ("result", "run")}
-    size = trained.judged_size(settings)
-    domain = datasets.open_photographs(images, size) if images else trained.unlabelled(settings)
+    origin = RunFolder(run)
+    settings = origin.settings()
+    result, sessions = origin.read_result(missing={}), origin.read_sessions()
+    if images:
+        domain = datasets.open_photographs(images, trained.judged_size(settings))
+    else:
+        domain = datasets.open_roles(settings, ["unlabelled"])["unlabelled"]
     domain = dataclasses.replace(domain, pairs=tuple(datasets.spread(domain.pairs, count)))
     process.start_tensorflow()
     import tensorflow as tf
 
+    from ass_tf.models.batch_norm import take_statistics
     from ass_tf.runs import snapshots
 
     unfrozen = settings.model.model_copy(update={"batch_norm": "batch"})
     generator = trained.build(settings.model_copy(update={"model": unfrozen}))
-    step = snapshots.restore_generator(run, generator, snapshot)
-    part = out.with_name(f".{out.name[:60]}.part")
+    step = snapshots.restore_generator(origin, generator, snapshot)
+    part = RunFolder(out.with_name(f".{out.name[:60]}.part"))
     used: list[str] = []
     shutil.rmtree(part, ignore_errors=True)  # left by a kill
     try:
         with terminal.show_progress("statistics") as advance:
             take_statistics(generator, _batches(domain, settings.batch.labelled, used, advance))
-        with run_folder.claim(part, settings):
-            run_folder.write_lists(part, {"statistics": used})
+        with claiming.claim(part, settings):
+            claiming.write_lists(part, {"statistics": used})
             last = _scored(part, generator, settings, step)
             snapshots.save(part, tf.train.Checkpoint(generator=generator), {"step": step, "best": None, "last": last})
-            _write_records(records, part, last, images, len(used))
+            _write_records(part, result, sessions, last, {"of": str(images or "target"), "images": len(used)})
         os.rename(part, out)
     except tf.errors.OpError as error:  # memory, say
         raise ValueError(f"{run}: {terminal.reason(error)}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return (records["result"].get(snapshot) or {}).get("miou"), (last or {}).get("miou")
+    return (result.get(snapshot) or {}).get("miou"), (last or {}).get("miou")
 
 
-def _scored(out: Path, generator: Any, settings: config.Config, step: int) -> dict[str, Any] | None:
+def _scored(out: RunFolder, generator: Any, settings: config.Config, step: int) -> dict[str, Any] | None:
     """Scores as training notes them, and pictures; None where there is nothing here to score on."""
-    from ass_tf.runs import milestones
+    from ass_tf.runs import validation
     from ass_tf.scoring import predictions
 
     if settings.validation is None:
         return None
     try:
-        domain = datasets.open_domain(settings.class_names, **settings.validation.model_dump())
-    except files.DataError as error:
+        domain = datasets.open_domain(settings.class_names, settings.validation)
+    except datasets.DataError as error:
         print(f"not scored: {error}", file=sys.stderr)
         return None
-    given = generator, predictions.build_forward(generator), domain, settings.class_names
-    scores, _ = milestones.validate(out, *given, lambda: False)
-    return {"step": step, **scores}
+    forward = predictions.build_forward(generator)
+    scores, _ = validation.validate(out, forward, domain, settings.class_names)
+    return {"step": step, **scores.to_json()}
 
 
 def _write_records(
-    records: dict[str, Any], out: Path, last: dict[str, Any] | None, images: Path | None, count: int
+    out: RunFolder,
+    result: dict[str, Any],
+    sessions: dict[str, Any],
+    last: dict[str, Any] | None,
+    statistics: dict[str, Any],
 ) -> None:
     """result.json and run.json of the run, with the new scores and where the statistics are from."""
-    facts = {"statistics": {"of": str(images or "target"), "images": count}}
-    result = records["result"] | {"last": last, "best": None} | facts
-    storage.write_text(out / "result.json", storage.as_json(result))
-    storage.write_text(out / "run.json", json.dumps(records["run"] | facts, indent=1) + "\n")
+    out.write_result({**result, "last": last, "best": None, "statistics": statistics})
+    out.write_sessions({**sessions, "statistics": statistics})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -77,11 +77,12 @@ def compare(runs: dict[str, Path], settings: config.Config, out: Path, count: in
     from ass_tf.scoring import pictures, predictions
 
     names = settings.class_names
-    domain = datasets.open_domain(names, **settings.validation.model_dump())
+    domain = datasets.open_domain(names, settings.validation)
     palette, drawn = labels.colours(names), {}
     for method, run in runs.items():
         _, generator, _ = trained.load(run)
-        _, drawn[method] = predictions.score(generator, domain, len(names), keep=count)
+        forward = predictions.build_forward(generator)
+        _, drawn[method] = predictions.score(forward, domain, len(names), keep=count)
     rows = []
     for index, (name, image, truth, _) in enumerate(drawn["oracle"]):
         maps = [truth, *(drawn[method][index][3] for method in runs)]

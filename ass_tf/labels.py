@@ -115,13 +115,6 @@ def lookup_table(raw: Mapping[int, str | None], names: Sequence[str]) -> np.ndar
     return table
 
 
-def raw_names(dataset: str) -> dict[int, str | None]:
-    """Raw id -> class name of a built-in data set: gta5, cityscapes, synthia or camvid."""
-    if dataset in ("gta5", "cityscapes"):
-        return {raw_id: name for raw_id, (name, _) in CITYSCAPES_RAW.items()}
-    return {"synthia": SYNTHIA_RAW, "camvid": CAMVID_RAW}[dataset]
-
-
 def colours(names: Sequence[str]) -> np.ndarray:
     """Colour of each train id: Cityscapes' own where the name is one of its classes.
 

@@ -6,14 +6,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import json
 import signal
-import sys
 
+import exports
 import pytest
 import small_runs
 import tensorflow as tf
-
-sys.path.insert(0, str(small_runs.ROOT / "export"))  # where its commands find each other
-import exports
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2

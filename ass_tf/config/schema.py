@@ -1,7 +1,6 @@
 """Every setting with its type, range, default and meaning; what fits together and what does not.
 
-A section is the keyword list of the builder that takes it (`deeplab.build_generator(**section)`). Reading files and
-overrides is left to `config`; no TensorFlow here.
+Sections are frozen values, which the code hands on whole. Reading files is `reading`'s part.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ass_tf import labels
+from ass_tf.config.layouts import LAYOUTS
+from ass_tf.config.methods import METHODS, Method
 
 Positive = Annotated[int, Field(gt=0, le=10**12)]
 NotNegative = Annotated[int, Field(ge=0, le=10**12)]
@@ -30,7 +31,7 @@ class Section(BaseModel):
 
 
 class Domain(Section):
-    dataset: Literal["gta5", "synthia", "cityscapes", "camvid", "folder"]
+    dataset: Literal[tuple(LAYOUTS)]  # type: ignore[valid-type]
     """Layout and label ids of the files under `root`."""
     root: str
     """Folder of the data set, relative to the working directory."""
@@ -168,7 +169,7 @@ class Train(Section):
 
 
 class Config(Section):
-    method: Literal["oracle", "joint", "ga", "fcsa", "csa"]
+    method: Literal[tuple(METHODS)]  # type: ignore[valid-type]
     """oracle: labelled target only; joint: and source; ga, fcsa, csa: joint plus the adversaries of that name."""
     classes: Literal["cityscapes19", "synthia16"] | tuple[str, ...] = "cityscapes19"
     """The class set: a known one, or the names in the order of the train ids."""
@@ -202,7 +203,7 @@ class Config(Section):
 
         if not 2 <= len(set(self.class_names)) == len(self.class_names) <= 250:
             refuse("classes", "name 2 to 250 different classes", self.classes)
-        if self.target.labelled == 0 and not self.target.labelled_list and self.method in ("oracle", "fcsa", "csa"):
+        if self.target.labelled == 0 and not self.target.labelled_list and self.recipe.needs_labels:
             refuse("target.labelled", f"be at least 1 for method {self.method}", 0)
         if self.model.backbone == "tiny" and not (self.model.weights or ".safetensors").endswith(".safetensors"):
             refuse("model.weights", "be null or a .safetensors file for the tiny backbone", self.model.weights)
@@ -227,8 +228,13 @@ class Config(Section):
         return labels.class_names(self.classes)
 
     @property
+    def recipe(self) -> Method:
+        """What the method is made of."""
+        return METHODS[self.method]
+
+    @property
     def uses_source(self) -> bool:
-        return self.method != "oracle"
+        return self.recipe.uses_source
 
     @property
     def uses_labelled(self) -> bool:
@@ -236,4 +242,4 @@ class Config(Section):
 
     @property
     def uses_unlabelled(self) -> bool:
-        return self.method in ("ga", "fcsa", "csa")
+        return self.recipe.uses_unlabelled

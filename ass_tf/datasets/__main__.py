@@ -10,12 +10,13 @@ import argparse
 import collections
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from ass_tf import config
-from ass_tf.datasets.files import DataError, Domain, check, read_label
+from ass_tf.datasets.checking import check
+from ass_tf.datasets.decoding import read_label
+from ass_tf.datasets.domain import DataError, Domain
 from ass_tf.datasets.roles import open_roles, unmatched
 from ass_tf.system import terminal
 
@@ -53,23 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except config.ConfigError as error:
         return terminal.complain(error, 2)
 
-    def section(key: str, used: bool) -> dict[str, Any] | None:
-        value = getattr(settings, key)
-        return value.model_dump() if value is not None and used else None
-
-    only = options.list
+    only = None if options.list is None else {"target": "unlabelled"}.get(options.list, options.list)
     try:
-        domains = open_roles(
-            settings.class_names,
-            section("source", settings.uses_source if only is None else only == "source"),
-            settings.target.model_dump(),
-            section("validation", only in (None, "validation")),
-            settings.uses_labelled and only in (None, "labelled"),
-            settings.uses_unlabelled if only is None else only == "target",
-        )
+        domains = open_roles(settings, None if only is None else [only])
         if only is not None:
             if not domains:
-                raise DataError(f"{only} must be part of the settings to be listed. Received: {options.file}.")
+                raise DataError(f"{options.list} must be part of the settings to be listed. Received: {options.file}.")
             print(*(pair.name for domain in domains.values() for pair in domain.pairs), sep="\n")
             return 0
         with terminal.show_progress("check") as progress:

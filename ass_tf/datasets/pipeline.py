@@ -1,7 +1,6 @@
 """File pairs to batches: decoded, mapped to train ids, resized, augmented if asked, in an order made of seed and step.
 
 Images are resized by Pillow's antialiased BICUBIC and labels by NEAREST, from the file's size straight to the domain's.
-What files there are is left to `datasets`, normalisation to `deeplab`.
 """
 
 from __future__ import annotations
@@ -19,14 +18,16 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from ass_tf import labels
-from ass_tf.datasets import files
+from ass_tf.config import schema
+from ass_tf.datasets.decoding import check_proportions, open_image, open_label, train_ids_of
+from ass_tf.datasets.domain import DataError
 
 # Pillow keeps up to 64 MB of freed memory for the next image: a page that the kernel must clear anew costs more than to
 # fill it. Blocks of 1 MB fit all images, while one block per image is reallocated between sizes.
 Image.core.set_block_size(2**20)
 Image.core.set_blocks_max(64)
 
+PLAIN = schema.Augmentation()
 DRAWS = 10  # random numbers of a sample: mirror, zoom, left, top, brightness, contrast, saturation, three of tint
 
 
@@ -47,7 +48,8 @@ class _Gate:
 
     def close(self):
         """From here on `closed` makes reads empty, so that the buffers fill at once; returns when no thread comes."""
-        self.closed, seen = True, -1
+        self.closed = True
+        seen = -1
         while self.inside or seen != self.entered:
             seen = self.entered
             time.sleep(0.1)
@@ -70,24 +72,12 @@ def _aligned(shape, dtype):
     return memory[start : start + length].view(dtype).reshape(shape)
 
 
-def _map_ids(label, domain, path):
-    """uint8 train ids of a Pillow image of raw ids."""
-    if label.mode == "I;16":
-        ids = domain.table.take(np.asarray(label))
-    else:
-        ids = np.asarray(label.point(domain.table[:256].tolist()))
-    if (ids == labels.OUTSIDE).any():
-        unknown = np.unique(np.asarray(label)[ids == labels.OUTSIDE]).tolist()
-        raise files.DataError(f"{path}: an id must be in the class map. Received: {unknown}.")
-    return ids
-
-
 def read_pair(pair, domain, draws=(0.0,) * DRAWS, *, flip=False, scale=1.0):
     """One pair at the domain's size.
 
     Args:
-        pair: files.Pair.
-        domain: files.Domain.
+        pair: Pair.
+        domain: Domain.
         draws: float (DRAWS,) in [0, 1).
         flip: bool. Mirror if the first draw says so.
         scale: float. Cut out a part that is smaller by a factor drawn from 1 to this, and enlarge it.
@@ -97,7 +87,7 @@ def read_pair(pair, domain, draws=(0.0,) * DRAWS, *, flip=False, scale=1.0):
         label: uint8 (h, w), train ids; None if the pair has no label.
 
     Raises:
-        files.DataError: a file cannot be decoded, or holds an id outside the map.
+        DataError: a file cannot be decoded, or holds an id outside the map.
     """
     h, w = domain.size
     side = 1 / (1 + (scale - 1) * float(draws[1]))  # of the part, as a fraction
@@ -110,11 +100,11 @@ def read_pair(pair, domain, draws=(0.0,) * DRAWS, *, flip=False, scale=1.0):
         image = image.resize((w, h), resample, box=part)
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else image
 
-    image = np.asarray(resized(files.open_image(pair.image), Image.Resampling.BICUBIC))
+    image = np.asarray(resized(open_image(pair.image), Image.Resampling.BICUBIC))
     if pair.label is None:
         return image, None
-    label = resized(files.open_label(pair.label, domain.dataset), Image.Resampling.NEAREST)
-    return image, _map_ids(label, domain, pair.label)
+    label = resized(open_label(pair.label, domain.dataset), Image.Resampling.NEAREST)
+    return image, train_ids_of(label, domain, pair.label)
 
 
 def recolour(images, draws, colour):
@@ -154,37 +144,37 @@ def index_of(sample, count, key):
     return tf.random.experimental.index_shuffle(sample % count, seed, tf.constant(count - 1, tf.int64))
 
 
-def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, flip=False, scale=1.0, colour=0.0):
+def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augmentation=PLAIN):
     """Endless batches of a domain; which images a step holds depends on `seed`, `stream` and the step's number only.
 
     Args:
-        domain: files.Domain.
+        domain: Domain.
         batch: int, b. Images per step.
         seed: int.
         stream: int or str. Domains of different streams draw independently.
         start_step: int. Number of the first step.
         with_labels: bool.
-        flip, scale, colour: as in `schema.Augmentation`.
+        augmentation: schema.Augmentation.
 
     Returns:
         dataset: tf.data.Dataset of images, float32 (b, h, w, 3) from 0 to 255; with labels, of (images, labels), the
             latter int32 (b, h, w).
 
     Raises:
-        files.DataError: the domain is empty, or a label is needed and missing.
+        DataError: the domain is empty, or a label is needed and missing.
     """
     if not domain.pairs:
-        raise files.DataError(f"{stream}: a domain must have at least one image. Received: 0.")
+        raise DataError(f"{stream}: a domain must have at least one image. Received: 0.")
     unlabelled = next((pair.image for pair in domain.pairs if with_labels and pair.label is None), None)
     if unlabelled:
-        raise files.DataError(f"{unlabelled}: has no label.")
+        raise DataError(f"{unlabelled}: has no label.")
     (h, w), count = domain.size, len(domain.pairs)
     order, changes = _key(seed, stream, "order"), _key(seed, stream, "augmentation")
     pairs = domain.pairs if with_labels else [dataclasses.replace(pair, label=None) for pair in domain.pairs]
 
     def choose(sample):
         draws = tf.zeros([DRAWS])
-        if flip or scale != 1 or colour:
+        if augmentation != PLAIN:
             draws = tf.random.stateless_uniform(
                 [DRAWS], tf.stack([tf.constant(changes, tf.int64), sample]), alg="philox"
             )
@@ -195,7 +185,9 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, flip
             images = _aligned((batch, h, w, 3), np.float32)
             train_ids = _aligned((batch, h, w) if with_labels else (batch, 0), np.int32)
             for i in range(0 if _gate.closed else batch):
-                image, label = read_pair(pairs[indices[i]], domain, draws[i], flip=flip, scale=scale)
+                image, label = read_pair(
+                    pairs[indices[i]], domain, draws[i], flip=augmentation.flip, scale=augmentation.scale
+                )
                 images[i] = image
                 if with_labels:
                     train_ids[i] = label
@@ -205,8 +197,8 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, flip
         # Stateless, or deterministic mode would run one call at a time.
         images, train_ids = tf.numpy_function(read, [indices, draws], (tf.float32, tf.int32), stateful=False)
         images = tf.ensure_shape(images, [batch, h, w, 3])
-        if colour:
-            images = recolour(images, draws, colour)
+        if augmentation.colour:
+            images = recolour(images, draws, augmentation.colour)
         return (images, tf.ensure_shape(train_ids, [batch, h, w])) if with_labels else images
 
     samples = tf.data.Dataset.range(start_step * batch, np.iinfo(np.int64).max)
@@ -218,9 +210,9 @@ def training_dataset(domains, batch, augmentation, seed, start_step=0):
     """What each step of training reads.
 
     Args:
-        domains: dict of role -> files.Domain; of the roles source, labelled and unlabelled those that are read.
+        domains: dict of role -> Domain; of the roles source, labelled and unlabelled those that are read.
         batch: dict of role -> int. Images per step, over all replicas.
-        augmentation: dict, section `augmentation` of the settings.
+        augmentation: schema.Augmentation.
         seed: int.
         start_step: int. Number of the first step.
 
@@ -235,7 +227,7 @@ def training_dataset(domains, batch, augmentation, seed, start_step=0):
             stream=role,
             start_step=start_step,
             with_labels=role != "unlabelled",
-            **augmentation,
+            augmentation=augmentation,
         )
         for role in ("source", "labelled", "unlabelled")
         if role in domains
@@ -251,7 +243,7 @@ def evaluation_pairs(domain, skip=None):
     """The pairs of a domain in order, read ahead in threads.
 
     Args:
-        domain: files.Domain.
+        domain: Domain.
         skip: function of the error, called in place of raising it.
 
     Yields:
@@ -260,17 +252,17 @@ def evaluation_pairs(domain, skip=None):
         label: uint8, train ids at the label file's own size; None if the pair has no label.
 
     Raises:
-        files.DataError: a file cannot be decoded, holds an id outside the map, or a label has not its image's
+        DataError: a file cannot be decoded, holds an id outside the map, or a label has not its image's
             proportions.
     """
     h, w = domain.size
 
     def read(pair):
-        image, label = files.open_image(pair.image), None
+        image, label = open_image(pair.image), None
         if pair.label is not None:
-            raw = files.open_label(pair.label, domain.dataset)
-            files.check_proportions(pair, image, raw)
-            label = _map_ids(raw, domain, pair.label)
+            raw = open_label(pair.label, domain.dataset)
+            check_proportions(pair, image, raw)
+            label = train_ids_of(raw, domain, pair.label)
         return pair.name, np.asarray(image.resize((w, h), Image.Resampling.BICUBIC), np.float32), label
 
     workers = min(os.cpu_count() or 1, 8)
@@ -281,7 +273,7 @@ def evaluation_pairs(domain, skip=None):
             result = waiting.pop(0)
             waiting.extend(pool.submit(read, pair) for pair in itertools.islice(pairs, 1))
             error = result.exception()
-            if skip is not None and isinstance(error, files.DataError):
+            if skip is not None and isinstance(error, DataError):
                 skip(error)
             else:
                 yield result.result()

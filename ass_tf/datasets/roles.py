@@ -1,25 +1,19 @@
-"""The domains that a method reads: source, labelled and unlabelled target, validation.
-
-Finding files is left to `layouts`, opening and checking them to `files`, resizing, order and batches to `pipeline`.
-
-    python -m ass_tf.datasets CONFIG [--set KEY=VALUE]   decode every file, then print what there is
-    python -m ass_tf.datasets CONFIG --list labelled     names, one a line, for use as a list file
-"""
+"""Which part of the data serves for what: source, labelled and unlabelled target, validation."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from ass_tf.datasets.files import DataError, Domain, Pair, check
-from ass_tf.datasets.layouts import PHOTOGRAPHS, listed, nearest, open_domain, open_photographs, why_no_label
+from ass_tf.config import Config, schema
+from ass_tf.datasets.class_tables import nearest
+from ass_tf.datasets.domain import DataError, Domain
+from ass_tf.datasets.finding import listed, open_domain, why_no_label
 from ass_tf.system import terminal
-
-__all__ = ["PHOTOGRAPHS", "DataError", "Domain", "Pair", "check", "open_domain", "open_photographs"]
 
 ROLES = ("source", "labelled", "unlabelled", "validation")
 
@@ -52,16 +46,13 @@ def unmatched(domains: Mapping[str, Domain], classes: Sequence[str]) -> list[str
     return lines
 
 
-def labelled_subset(
-    domain: Domain, labelled: int | Literal["all"], labelled_seed: int, labelled_list: str | None
-) -> Domain:
+def labelled_subset(domain: Domain, target: schema.Target) -> Domain:
     """Part of a domain whose labels may be used.
 
     Args:
         domain: Domain. Labels may be missing.
-        labelled: number of pairs, drawn among those with a label, or "all". A smaller draw is part of a larger one.
-        labelled_seed: seed of the draw.
-        labelled_list: file that names the pairs instead, or None.
+        target: section of the settings: how many pairs, drawn among those with a label, or which. A smaller draw is
+            part of a larger one.
 
     Returns:
         subset: Domain. Every pair has a label.
@@ -71,8 +62,9 @@ def labelled_subset(
     """
     if not any(pair.label for pair in domain.pairs):
         raise DataError(why_no_label(domain.label_folder, domain.label_tail, domain.pairs[0].name))
-    if labelled_list is not None:
-        pairs = listed(domain.pairs, labelled_list)
+    labelled = target.labelled
+    if target.labelled_list is not None:
+        pairs = listed(domain.pairs, target.labelled_list)
     elif labelled == "all":
         pairs = domain.pairs
     else:
@@ -81,51 +73,51 @@ def labelled_subset(
             rule = f"target.labelled must be from 1 to {len(pairs)}, the images with a label in {domain.label_folder}"
             raise DataError(f"{rule}. Received: {labelled}.")
         # A hash ranks the names, so that the draw depends on no library's generator.
-        rank = {pair.name: hashlib.sha256(f"{labelled_seed}:{pair.name}".encode()).digest() for pair in pairs}
+        rank = {pair.name: hashlib.sha256(f"{target.labelled_seed}:{pair.name}".encode()).digest() for pair in pairs}
         drawn = set(sorted(rank, key=rank.__getitem__)[:labelled])
         pairs = tuple(pair for pair in pairs if pair.name in drawn)
     for pair in pairs:
         if pair.label is None:
             rule = "target.labelled must be a number where some images have none"
-            if labelled_list is not None:
+            if target.labelled_list is not None:
                 rule = "target.labelled_list must name images that have one"
             label = domain.label_folder / (pair.name + domain.label_tail)
             raise DataError(f"{pair.image}: its label {label} is missing; {rule}.")
     return dataclasses.replace(domain, pairs=pairs)
 
 
-def open_roles(
-    classes: Sequence[str],
-    source: Mapping[str, Any] | None,
-    target: Mapping[str, Any],
-    validation: Mapping[str, Any] | None,
-    uses_labelled: bool,
-    uses_unlabelled: bool,
-) -> dict[str, Domain]:
-    """The domains that a method reads.
+def open_roles(config: Config, only: Sequence[str] | None = None) -> dict[str, Domain]:
+    """The domains that a run reads.
 
     Args:
-        classes: the class set.
-        source, target, validation: sections of the settings as plain values; None: not read.
-        uses_labelled, uses_unlabelled: which parts of the target are read.
+        config: the settings.
+        only: those of ROLES to open if the settings have them, even if the method reads none; default: all that it
+            reads.
 
     Returns:
-        domains: those of ROLES that are read. The unlabelled part has no label paths, so no label can leak.
+        domains: by role. The unlabelled part has no label paths, so no label can leak.
 
     Raises:
         DataError: see `open_domain` and `labelled_subset`.
     """
+    used = {
+        "source": config.uses_source,
+        "labelled": config.uses_labelled,
+        "unlabelled": config.uses_unlabelled,
+        "validation": config.validation is not None,
+    }
+    there = {**used, "source": True, "unlabelled": True}
+    wanted = [role for role in ROLES if (used[role] if only is None else role in only and there[role])]
     domains: dict[str, Domain] = {}
-    if source is not None:
-        domains["source"] = open_domain(classes, **source)
-    draw = {key: value for key, value in target.items() if key.startswith("labelled")}
-    if uses_labelled or uses_unlabelled:
-        whole = open_domain(classes, **{k: v for k, v in target.items() if k not in draw}, require_labels=False)
-        if uses_labelled:
-            domains["labelled"] = labelled_subset(whole, **draw)
-        if uses_unlabelled:
+    if "source" in wanted:
+        domains["source"] = open_domain(config.class_names, config.source)
+    if {"labelled", "unlabelled"} & set(wanted):
+        whole = open_domain(config.class_names, config.target, require_labels=False)
+        if "labelled" in wanted:
+            domains["labelled"] = labelled_subset(whole, config.target)
+        if "unlabelled" in wanted:
             pairs = tuple(dataclasses.replace(pair, label=None) for pair in whole.pairs)
             domains["unlabelled"] = dataclasses.replace(whole, pairs=pairs)
-    if validation is not None:
-        domains["validation"] = open_domain(classes, **validation)
+    if "validation" in wanted:
+        domains["validation"] = open_domain(config.class_names, config.validation)
     return domains

@@ -1,7 +1,6 @@
-"""Whether Keras, SavedModel and ONNX say the same of the same images, and what smaller numbers cost.
+"""Whether Keras, SavedModel and ONNX give the same labels to the same images, and what smaller numbers cost.
 
-Differences are of class probabilities; shares are of pixels whose label differs. Making the models is left to
-`conversion` and `precision`.
+Differences are of class probabilities; shares are of pixels whose label differs.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ import tensorflow as tf
 from PIL import Image
 
 from ass_tf import config, datasets
-from ass_tf.datasets import files
-from ass_tf.models import deeplab
-from ass_tf.runs import trained
+from ass_tf.datasets import decoding
+from ass_tf.models import resize
 from ass_tf.scoring import metrics, predictions
 from ass_tf.system import storage
 
@@ -43,9 +41,10 @@ class Comparison:
 def pictures_for(settings: config.Config, count: int = 4) -> list[np.ndarray]:
     """Images to compare on, uint8 (h, w, 3): the run's own, evenly spread, or smooth noise where they are not here."""
     try:
-        pictures = list(read(pair.image for pair in datasets.spread(trained.unlabelled(settings).pairs, count)))
+        target = datasets.open_roles(settings, ["unlabelled"])["unlabelled"]
+        pictures = list(read(pair.image for pair in datasets.spread(target.pairs, count)))
         reason = "none of those tried can be read."
-    except files.DataError as error:
+    except datasets.DataError as error:
         pictures, reason = [], str(error)
     if pictures:
         return pictures
@@ -58,8 +57,8 @@ def read(paths: Iterable[Path]) -> Iterator[np.ndarray]:
     """Image files, one after the other, as uint8 (h, w, 3); one that cannot be read is named on stderr."""
     for path in paths:
         try:
-            yield files.read_image(path)
-        except files.DataError as error:
+            yield decoding.read_image(path)
+        except datasets.DataError as error:
             print(f"skipped: {error}", file=sys.stderr)
 
 
@@ -128,7 +127,7 @@ def compare(
     for shape in shapes:
         batch = batch_of(images, shape)
         logits = generator(batch.astype(np.float32), training=False)[1]
-        scores = deeplab.upsample(logits, shape[1:])
+        scores = resize.upsample(logits, shape[1:])
         labels, probs = tf.argmax(scores, -1).numpy(), tf.nn.softmax(scores).numpy()
         theirs = {key: value.numpy() for key, value in served(image=tf.constant(batch)).items()}
         found = dict(zip(outputs, plain.run(outputs, {"image": batch})))
@@ -156,7 +155,7 @@ def agreeing(one: onnx.ModelProto, other: onnx.ModelProto, images: Iterable[np.n
     """Share of the pixels of all images, uint8 (1, h, w, 3), to which two models give the same label.
 
     Raises:
-        files.DataError: there is no image.
+        datasets.DataError: there is no image.
     """
     sessions = session_of(one), session_of(other)
     same = total = 0
@@ -165,11 +164,11 @@ def agreeing(one: onnx.ModelProto, other: onnx.ModelProto, images: Iterable[np.n
         first, second = (session.run(["labels"], {"image": batch})[0][:1] for session in sessions)
         same, total = same + int((first == second).sum()), total + first.size
     if not total:
-        raise files.DataError("none of the images to compare on can be read.")
+        raise datasets.DataError("none of the images to compare on can be read.")
     return same / total
 
 
-def miou(model: onnx.ModelProto, domain: files.Domain, names: Sequence[str]) -> float:
+def miou(model: onnx.ModelProto, domain: datasets.Domain, names: Sequence[str]) -> float:
     """mIoU in percent of a model that takes the domain's size, counted as `ass_tf.evaluate` does."""
     session = session_of(with_scores(model, upsampled=False))
 
@@ -177,8 +176,8 @@ def miou(model: onnx.ModelProto, domain: files.Domain, names: Sequence[str]) -> 
         image = np.rint(np.asarray(images)).clip(0, 255).astype(np.uint8)
         return None, np.moveaxis(session.run(None, {"image": filled(session, image)})[-1][:1], 1, -1)
 
-    confusion, _ = predictions.score(None, domain, len(names), forward=forward)
-    return metrics.summary(confusion, names)["miou"]
+    confusion, _ = predictions.score(forward, domain, len(names))
+    return metrics.scores_of(confusion, names).miou
 
 
 def resized(paths: Iterable[Path], size: Sequence[int]) -> Iterator[np.ndarray]:

@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from ass_tf.runs.folder import RunFolder
+
 
 def kind_of(model: Path) -> str:
     """onnx, saved_model or keras.
@@ -33,7 +35,7 @@ def kind_of(model: Path) -> str:
         return "onnx"
     if version_of(model):
         return "saved_model"
-    if (model / "config.json").is_file():
+    if RunFolder(model).config.is_file():
         return "keras"
     raise ValueError(f"{model}: must be an ONNX file, a SavedModel or a run's folder.")
 

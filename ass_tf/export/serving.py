@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ass_tf.models import deeplab
+from ass_tf.models import resize
 from ass_tf.system import terminal
 
 
@@ -37,7 +37,7 @@ class Serving(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec((batch, *size, 3), tf.uint8, "image")])
         def serve(image):
             logits = generator(tf.cast(image, tf.float32), training=False)[1]
-            scores = deeplab.upsample(logits, tf.shape(image)[1:3] if None in size else size)
+            scores = resize.upsample(logits, tf.shape(image)[1:3] if None in size else size)
             result = {"labels": tf.cast(tf.argmax(scores, -1, output_type=tf.int32), tf.uint8)}
             if probabilities:
                 result["probabilities"] = tf.nn.softmax(scores)

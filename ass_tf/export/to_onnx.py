@@ -3,7 +3,7 @@
     python export/to_onnx.py [--run DIR] [--out FILE] [--size HxW] [--precision float32|float16|int8] [--probabilities]
 
 image: uint8 (n, h, w, 3), RGB -> labels: uint8 (n, h, w), train ids; with --probabilities also float32 (n, h, w, c).
-The file carries class names, colours and settings (`ass_tf.trained.description`). `infer_onnx.py` runs it on images.
+The file carries class names, colours and settings (`card.description`). `infer_onnx.py` runs it on images.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ass_tf import config, datasets
-from ass_tf.datasets import files
+from ass_tf.export import card
 from ass_tf.runs import trained
+from ass_tf.runs.folder import RunFolder
 from ass_tf.system import process, storage, terminal
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
         ValueError: the run, its images or the options cannot be used.
         Disagreement: more than 0.1 % of the pixels differ at one size; the new file stays beside an older one's.
     """
-    trained.settings_of(run)  # else a folder would be made for a run that is not there
+    RunFolder(run).settings()  # else a folder would be made for a run that is not there
     storage.check_file(out, "--out")
     process.start_tensorflow()
     import onnx
@@ -49,18 +50,19 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
     from ass_tf.export import agreement, onnx_graph, serving
 
     settings, generator, step = trained.load(run, options.snapshot)
-    entries = trained.description(run, settings, options.snapshot, step)
+    entries = card.description(run, settings, options.snapshot, step)
     size = options.size or trained.judged_size(settings)
     calibration = _calibration(options, settings, size) if options.precision == "int8" else []
-    given = {"probabilities": options.probabilities, "size": options.size or (None, None), "batch": options.batch}
-    model = onnx_graph.convert(serving.Serving(generator, **given), opset=options.opset)
+    fixed = options.size or (None, None)
+    served = serving.Serving(generator, probabilities=options.probabilities, size=fixed, batch=options.batch)
+    model = onnx_graph.convert(served, opset=options.opset)
     stem = os.fsencode(out.stem)[:200].decode(errors="ignore")  # file systems take 255 bytes
     unverified = out.with_name(f"{stem}.unverified.onnx")
     if options.precision == "float32":
         onnx_graph.stamp(model, {**entries, "precision": "float32"})
         onnx_graph.write(model, unverified)
         model = onnx.load(unverified)
-    shapes = agreement.shapes_for(size, (options.batch, *given["size"]))
+    shapes = agreement.shapes_for(size, (options.batch, *fixed))
     with tempfile.TemporaryDirectory() as folder:
         saved = serving.save(serving.Serving(generator, probabilities=True), Path(folder))
         found = agreement.compare(generator, saved, model, shapes, agreement.pictures_for(settings))
@@ -94,13 +96,13 @@ def _calibration(options: argparse.Namespace, settings: config.Config, size: Seq
         domain = datasets.open_photographs(options.calibrate, size)
     else:
         try:
-            domain = trained.unlabelled(settings)
-        except files.DataError as error:
-            raise files.DataError(f"{error} Name images for the calibration by --calibrate DIR.") from None
+            domain = datasets.open_roles(settings, ["unlabelled"])["unlabelled"]
+        except datasets.DataError as error:
+            raise datasets.DataError(f"{error} Name images for the calibration by --calibrate DIR.") from None
     chosen = datasets.spread(domain.pairs, CALIBRATION)
     images = list(agreement.resized((pair.image for pair in chosen), size))
     if not images:
-        raise files.DataError(f"none of the {len(chosen)} images for the calibration can be read.")
+        raise datasets.DataError(f"none of the {len(chosen)} images for the calibration can be read.")
     return images
 
 
@@ -129,8 +131,8 @@ def _compare_precisions(
     domain, hindrance = None, "the run has no validation set."
     if settings.validation:
         try:
-            domain = datasets.open_domain(settings.class_names, **settings.validation.model_dump())
-        except files.DataError as error:
+            domain = datasets.open_domain(settings.class_names, settings.validation)
+        except datasets.DataError as error:
             hindrance = str(error)
     if domain and options.size not in (None, domain.size):
         domain, hindrance = None, f"the validation images have {_text(domain.size)} pixels, the model takes others."
@@ -144,7 +146,7 @@ def _compare_precisions(
     print(f"{options.precision} and float32 give the same label to {share:.2%} of the pixels of the {kind} images")
     try:
         both = [agreement.miou(m, domain, settings.class_names) for m in (model, reduced)] if domain else None
-    except files.DataError as error:
+    except datasets.DataError as error:
         both, hindrance = None, str(error)
     if both:
         difference = f" ({both[1] - both[0]:+.2f})" if None not in both else ""
@@ -205,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = options.run
     try:
         run = run or trained.newest_finished()
-        convert(options, run, options.out or run / "export" / f"{_name(options)}.onnx")
+        convert(options, run, options.out or RunFolder(run).export / f"{_name(options)}.onnx")
     except (ValueError, OSError) as error:
         return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
     except Exception as error:  # of TensorFlow and onnxruntime, out of memory mostly

@@ -3,7 +3,7 @@
     python export/to_saved_model.py --run DIR [--out DIR] [--probabilities] [--snapshot last|best]
 
 It loads with plain TensorFlow. OUT has TensorFlow Serving's layout: each call adds the next numbered version. Names and
-colours of the classes are in its assets.extra/model.json. The signature is that of `ass_tf.serving`.
+colours of the classes are in its assets.extra/model.json. The signature is that of `serving`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ass_tf import config
+from ass_tf.export import card
 from ass_tf.runs import trained
+from ass_tf.runs.folder import RunFolder
 from ass_tf.system import process, storage, terminal
 
 
@@ -41,7 +43,7 @@ def export(run: Path, out: Path, *, which: str = "last", probabilities: bool = F
 
     settings, generator, step = trained.load(run, which)
     model = serving.Serving(generator, probabilities=probabilities)
-    text = json.dumps(trained.description(run, settings, which, step), indent=1)
+    text = json.dumps(card.description(run, settings, which, step), indent=1)
     return serving.save(model, out, {"model.json": text + "\n"})
 
 
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         run = options.run or trained.newest_finished()
-        out = options.out or run / "export" / "saved_model"
+        out = options.out or RunFolder(run).export / "saved_model"
         version = export(run, out, which=options.snapshot, probabilities=options.probabilities)
     except (ValueError, OSError) as error:
         return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)

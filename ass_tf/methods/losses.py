@@ -1,7 +1,7 @@
 """Equations 1 to 8, in the paper's order: one value per image.
 
 Every sum of the paper is a mean here (over valid pixels, over the map, over present classes), and an image with nothing
-valid gives loss 0 and gradient 0. The mean over the global batch and the weights are `adversary`'s.
+valid gives loss 0 and gradient 0.
 
 Source: Wang et al. 2020, arXiv 2004.00794, section 3.
 """

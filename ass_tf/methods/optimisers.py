@@ -1,14 +1,69 @@
-"""SGD and Adam to PyTorch's formulas, as the base code runs them, and others by Keras' names, on Keras 2 and Keras 3.
-
-Which weights they move and at what rates is left to `adversary`.
-"""
+"""SGD and Adam to PyTorch's formulas, as in the base code, and others by Keras' names, on Keras 2 and Keras 3."""
 
 import warnings
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
+from ass_tf.models.generator import variables_of
+
 ADDONS = "Addons>"  # before the registered names of TensorFlow Addons' optimisers
+
+
+class Optimisers(NamedTuple):
+    """One for each of G's two groups of variables, and for each discriminator or None."""
+
+    backbone: Any
+    head: Any
+    global_discriminator: Any
+    semantic_discriminator: Any
+
+
+def build_optimisers(networks, settings):
+    """Optimisers with polynomial decay; their variables exist at once.
+
+    Args:
+        networks: Networks.
+        settings: schema.Optimiser.
+
+    Returns:
+        optimisers: Optimisers.
+
+    Raises:
+        ValueError: an optimiser that is not there or does not take its options.
+    """
+
+    def decayed(rate):
+        return keras.optimizers.schedules.PolynomialDecay(
+            rate, settings.decay_steps, end_learning_rate=0.0, power=settings.power
+        )
+
+    def of_group(variables, multiplier, name):
+        rate = decayed(settings.lr * multiplier)
+        if settings.generator != "SGD":
+            return build_named(settings.generator, rate, variables, settings.generator_options)
+        optimiser = SGD(rate, settings.momentum, settings.nesterov, settings.weight_decay, name=f"sgd_{name}")
+        optimiser.build(variables)
+        return optimiser
+
+    def of_discriminator(network, name):
+        if network is None:
+            return None
+        rate, variables = decayed(settings.discriminator_lr), network.trainable_variables
+        if settings.discriminator != "Adam":
+            return build_named(settings.discriminator, rate, variables, settings.discriminator_options)
+        optimiser = Adam(rate, settings.beta_1, settings.beta_2, settings.epsilon, name=f"adam_{name}")
+        optimiser.build(variables)
+        return optimiser
+
+    backbone, head = variables_of(networks.generator)
+    return Optimisers(
+        of_group(backbone, settings.backbone_multiplier, "backbone"),
+        of_group(head, settings.head_multiplier, "head"),
+        of_discriminator(networks.global_discriminator, "global"),
+        of_discriminator(networks.semantic_discriminator, "semantic"),
+    )
 
 
 class SGD(keras.optimizers.SGD):

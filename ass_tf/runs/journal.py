@@ -1,7 +1,4 @@
-"""What a run tells while it goes on: log.jsonl, TensorBoard, and a progress bar or plain lines.
-
-What is worth telling, and when, is decided in `train`.
-"""
+"""What a run reports while it goes on: log.jsonl, TensorBoard, and a progress bar or plain lines."""
 
 import json
 import time
@@ -10,7 +7,7 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from ass_tf.methods import diagnosis
+from ass_tf.runs.watch import Watch, accuracies
 from ass_tf.system import process, storage, terminal
 
 NORM = "gradient_norm_"
@@ -22,15 +19,15 @@ def _clock(seconds):
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def cut_board(run, step, unvalidated=False):
+def cut_board(board, step, unvalidated=False):
     """Drops what TensorBoard was told of steps that a resumed run takes again, and what a kill cut short.
 
     Args:
-        run: Path of the run folder.
+        board: Path of TensorBoard's folder.
         step: int, that of the snapshot from which the run goes on.
         unvalidated: bool. The step's validation is still to be done.
     """
-    for file in sorted((run / "tensorboard").glob("*.tfevents.*")):
+    for file in sorted(board.glob("*.tfevents.*")):
         kept, complete = [], True
         try:
             for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
@@ -52,27 +49,24 @@ class Journal:
     """Collects the steps' losses and writes their means.
 
     Args:
-        run: Path of the run folder.
+        run: RunFolder.
         steps: int, the run's last step.
         start: int, the step it begins or goes on at.
         images_per_step: int.
         log_every: int, steps between records.
-        window, watch: dicts, what the attributes were when the snapshot was made that the run goes on from.
-
-    Attributes:
-        watch: dict, how long each discriminator has won or lost.
-        window: dict of loss -> sum since the last record, and "steps"; part of a snapshot's state, so that a resumed
-            run writes the records that an undisturbed one would.
+        window: dict of loss -> sum since the last record, and "steps". It is kept up to date and is a part of a
+            snapshot's state, so that a resumed run writes the records that an undisturbed one would.
+        watch: dict, how long each discriminator has won or lost, likewise.
     """
 
-    def __init__(self, run, steps, start, images_per_step, log_every, window, watch):
+    def __init__(self, run, *, steps, start, images_per_step, log_every, window, watch):
         self.steps, self.log_every, self.images_per_step = steps, log_every, images_per_step
-        self.window, self.watch = dict(window), dict(watch)
+        self.window, self.watch = window, Watch(watch)
         self.window_waited = self.idle = 0.0
         self.mark = time.perf_counter()
         self.mark_step = start
-        self.log = open(run / "log.jsonl", "ab", buffering=0)  # noqa: SIM115 (closed in __exit__)
-        self.board = tf.summary.create_file_writer(str(run / "tensorboard"))
+        self.log = open(run.log, "ab", buffering=0)  # noqa: SIM115 (closed in __exit__)
+        self.board = tf.summary.create_file_writer(str(run.board))
         self.console = Console()
         self.bar = None
         if self.console.is_terminal:
@@ -103,7 +97,7 @@ class Journal:
 
         Args:
             step: int, number of steps done.
-            terms: dict of float, what `adversary.Game.step` returned.
+            terms: dict of float, what `TrainingStep.take` returned.
             waited: float, seconds it waited for data.
         """
         self.window_waited += waited
@@ -134,16 +128,17 @@ class Journal:
                     tf.summary.scalar(name, value)
         left = (self.steps - step) * seconds / max(step - self.mark_step, 1)
         note = "  ".join(f"{_short(name)} {value:.3f}" for name, value in means.items() if "_accuracy_" not in name)
-        note += "".join(f"  {_short(name)} {value:.0%} right" for name, value in diagnosis.accuracies(means).items())
+        note += "".join(f"  {_short(name)} {value:.0%} right" for name, value in accuracies(means).items())
         note += f"  {speed:.1f} images/s  {_clock(left)} left"
         if self.bar:
             self.bar.update(self.task, completed=step, note=note)
         else:
             print(f"step {step}/{self.steps}  {note}", flush=True)
-        for warning in diagnosis.Watch(self.watch).update(means, count):
+        for warning in self.watch.update(means, count):
             self.write({"step": step, "warning": warning})
             self.say(f"warning: step {step}: {warning}")
-        self.window, self.window_waited, self.idle = {}, 0.0, 0.0
+        self.window.clear()
+        self.window_waited = self.idle = 0.0
         self.mark, self.mark_step = now, step
 
     def _shares(self, step, norms):
@@ -170,16 +165,16 @@ class Journal:
         self.idle += seconds
 
     def validation(self, step, scores, picture):
-        """Notes a validation: scores as `metrics.summary` returns them, picture uint8 (h, w, 3)."""
-        self.write({"step": step, "validation": {key: scores[key] for key in scores if key != "confusion"}})
+        """Notes a validation: Scores, and a picture uint8 (h, w, 3)."""
+        self.write({"step": step, "validation": scores.to_json(confusion=False)})
         with self.board.as_default(step=step):
             for name in ("miou", "pixel_accuracy"):
-                if scores[name] is not None:
-                    tf.summary.scalar(f"validation/{name}", scores[name])
+                if (score := getattr(scores, name)) is not None:
+                    tf.summary.scalar(f"validation/{name}", score)
             tf.summary.image("validation", picture[None])
         self.board.flush()
-        accuracy = terminal.percent(scores["pixel_accuracy"])
-        self.say(f"step {step}: mIoU {terminal.mean_of(scores)}, pixel accuracy {accuracy}")
+        accuracy = terminal.percent(scores.pixel_accuracy)
+        self.say(f"step {step}: mIoU {terminal.mean_of(scores.miou, scores.iou)}, pixel accuracy {accuracy}")
 
 
 def _short(name):

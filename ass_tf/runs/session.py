@@ -1,7 +1,4 @@
-"""A session of training: what a command finds in the run folder, and what it builds to go on from there.
-
-The loop itself is `train`'s.
-"""
+"""A session of training: what a command finds in the run folder, and what it builds to go on from there."""
 
 from __future__ import annotations
 
@@ -15,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import ass_tf
-from ass_tf import config as settings_module
 from ass_tf import datasets
-from ass_tf.config import Config, ConfigError
-from ass_tf.runs import folder as run_folder
-from ass_tf.runs import trained
-from ass_tf.runs.folder import RunFolderError
+from ass_tf.config import Config, ConfigError, dump
+from ass_tf.runs import claiming, trained
+from ass_tf.runs.folder import RunFolder, RunFolderError
 from ass_tf.system import storage
 
 
@@ -47,40 +42,19 @@ def default_run(file: str | Path, config: Config) -> Path:
 def _records(run: Path, config: Config) -> bool:
     """Whether a folder holds a run of these settings."""
     try:
-        return settings_module.load_record(run / "config.json") == config
+        return RunFolder(run).settings() == config
     except ConfigError:
         return False
 
 
-def open_domains(config: Config) -> dict[str, datasets.Domain]:
-    """The data by role: source, labelled, unlabelled and validation, as far as the method uses them."""
-    return datasets.open_roles(
-        config.class_names,
-        config.source.model_dump() if config.uses_source else None,
-        config.target.model_dump(),
-        config.validation.model_dump() if config.validation else None,
-        uses_labelled=config.uses_labelled,
-        uses_unlabelled=config.uses_unlabelled,
-    )
-
-
-def _history(run: Path) -> dict[str, Any]:
-    """What run.json tells of earlier sessions."""
-    file = run / "run.json"
-    record = storage.read_json(file, RunFolderError, missing={"sessions": []})
-    if not isinstance(record.get("sessions"), list):
-        raise RunFolderError(f"{file}: sessions must be a list. Received: {json.dumps(record.get('sessions'))}.")
-    return record
-
-
-def write_session(run: Path, config: Config, strategy: Any, changed: dict[str, Any]) -> None:
+def write_session(run: RunFolder, config: Config, strategy: Any, changed: dict[str, Any]) -> None:
     """Adds this session to run.json, with the settings that it changed."""
     import keras
     import numpy as np
     import PIL
     import tensorflow as tf
 
-    record, weights = _history(run), config.model.weights
+    record, weights = run.read_sessions(), config.model.weights
     first = "initial_weights" not in record  # later sessions start from snapshots
     record.setdefault("initial_weights", weights or "random")
     if first and weights and Path(weights).is_file():
@@ -103,7 +77,7 @@ def write_session(run: Path, config: Config, strategy: Any, changed: dict[str, A
             **({"changed": changed} if changed else {}),
         }
     )
-    storage.write_text(run / "run.json", json.dumps(record, indent=1) + "\n")
+    run.write_sessions(record)
 
 
 def build_strategy() -> Any:
@@ -116,15 +90,55 @@ def build_strategy() -> Any:
     return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))] or ["CPU:0"])
 
 
-def build_game(config: Config, strategy: Any, resumed: bool = False) -> tuple[Any, Any]:
-    """Networks, optimisers and step of a run, and the tf.train.Checkpoint of their state; resumed, without weights."""
+def build_step(config: Config, strategy: Any, resumed: bool = False) -> tuple[Any, Any]:
+    """Networks, optimisers and step of a run.
+
+    Args:
+        config: the settings.
+        strategy: tf.distribute.Strategy.
+        resumed: whether a snapshot will bring all weights, so that none are loaded here.
+
+    Returns:
+        step: TrainingStep.
+        trackable: tf.train.Checkpoint of everything that the next step depends on.
+
+    Raises:
+        ValueError: a batch cannot be divided, or initial weights cannot be read; the message is one line.
+    """
     import keras
     import tensorflow as tf
 
-    from ass_tf.methods import adversary
+    from ass_tf.methods import objectives, optimisers
+    from ass_tf.methods.loss_scale import LossScale
+    from ass_tf.methods.step import TrainingStep
+    from ass_tf.models.generator import build_generator
+    from ass_tf.weights import initial
 
     keras.utils.set_random_seed(config.seed)
     replicas = strategy.num_replicas_in_sync
+    _check_batches(config, replicas)
+    with strategy.scope(), trained.precision(config.train.precision):
+        generator = build_generator(len(config.class_names), config.model, synchronised=replicas > 1)
+        if not resumed:
+            initial.load_initial(generator, config.model)
+        networks = objectives.with_discriminators(generator, config.recipe, config.discriminators)
+        movers = optimisers.build_optimisers(networks, config.optimiser)
+        loss_scale = LossScale() if config.train.precision == "mixed_float16" else None
+    step = TrainingStep(
+        networks,
+        movers,
+        objectives.objectives_of(config.recipe, networks, config.losses),
+        strategy,
+        loss_scale=loss_scale,
+        target_statistics=config.model.batch_norm == "target",
+    )
+    parts = {**networks._asdict(), **{f"optimiser_{k}": v for k, v in movers._asdict().items()}}
+    if loss_scale is not None:
+        parts |= {"loss_scale": loss_scale.scale, "good_steps": loss_scale.good_steps}
+    return step, tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
+
+
+def _check_batches(config: Config, replicas: int) -> None:
     used = {"source": config.uses_source, "labelled": config.uses_labelled, "unlabelled": config.uses_unlabelled}
     for key, count in config.batch.model_dump().items():
         if used[key] and count % replicas:
@@ -132,58 +146,38 @@ def build_game(config: Config, strategy: Any, resumed: bool = False) -> tuple[An
                 f"batch.{key} must be a multiple of the number of replicas, {replicas} (CUDA_VISIBLE_DEVICES chooses "
                 f"the GPUs). Received: {count}."
             )
-    with strategy.scope(), trained.precision(config.train.precision):
-        networks = adversary.build_networks(
-            config.method,
-            len(config.class_names),
-            {**config.model.model_dump(), **({"weights": None} if resumed else {})},
-            synchronised=replicas > 1,
-            **config.discriminators.model_dump(),
-        )
-        optimisers = adversary.build_optimisers(networks, **config.optimiser.model_dump())
-        loss_scale = adversary.LossScale() if config.train.precision == "mixed_float16" else None
-    of_target = config.model.batch_norm == "target"
-    given = config.method, networks, optimisers, strategy, loss_scale, of_target
-    game = adversary.Game(*given, **config.losses.model_dump())
-    parts = {**networks._asdict(), **{f"optimiser_{k}": v for k, v in optimisers._asdict().items()}}
-    if loss_scale is not None:
-        parts |= {"loss_scale": loss_scale.scale, "good_steps": loss_scale.good_steps}
-    return game, tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
 
 
-def finished(run: Path, config: Config) -> dict[str, Any] | None:
+def finished(run: RunFolder, config: Config) -> dict[str, Any] | None:
     """What a run arrived at that has ended and is not to train longer now; None of another."""
-    if not (run / "result.json").exists():
-        return None
-    result = storage.read_json(run / "result.json", RunFolderError)
-    changed = run_folder.changes(run, config)
-    if "train.steps" not in changed:
+    result = run.read_result(missing=None)
+    if result is None or "train.steps" not in claiming.changes(run, config):
         return result
-    if not run_folder.snapshots(run):
+    if not run.snapshots():
         raise RunFolderError(f"{run}: the run has ended and its snapshots are gone, so that it cannot train longer.")
     return None
 
 
-def take_over(run: Path, config: Config, domains: dict[str, datasets.Domain]) -> dict[str, Any]:
+def take_over(run: RunFolder, config: Config, domains: dict[str, datasets.Domain]) -> dict[str, Any]:
     """Brings the folder's records up to these settings and says what they change in a run that goes on.
 
     Returns:
         changed: dotted setting -> [value before, value now].
     """
-    _history(run)  # one that cannot be read is told before anything is changed
+    run.read_sessions()  # an error must come before anything is changed
     tables = {role: hashlib.sha256(d.table.tobytes()).hexdigest() for role, d in domains.items() if d.pairs[0].label}
     names = {role: [pair.name for pair in domain.pairs] for role, domain in domains.items()}
-    changed: dict[str, Any] = {key: list(values) for key, values in run_folder.changes(run, config).items()}
+    changed: dict[str, Any] = {key: list(values) for key, values in claiming.changes(run, config).items()}
     for key, (before, now) in changed.items():
         print(f"note: {key} is {json.dumps(now)} from here on; it was {json.dumps(before)}.", flush=True)
     rejudged = any(re.match(r"validation(?!\.root)", key) for key in changed)
     if rejudged:
-        run_folder.forget_best(run)
-    if "validation" in run_folder.write_lists(run, names, tables) or rejudged:
-        print("note: the validation is another, so that the best snapshot is chosen anew.", flush=True)
+        run.forget_best()
+    if "validation" in claiming.write_lists(run, names, tables) or rejudged:
+        print("note: the validation is another, so that the best snapshot is chosen again.", flush=True)
     if changed:
-        run_folder.keep_result(run)
-        storage.write_text(run / "config.json", settings_module.dump(config))
+        run.keep_result()
+        storage.write_text(run.config, dump(config))
     return changed
 
 

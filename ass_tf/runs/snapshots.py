@@ -1,6 +1,6 @@
 """Snapshots of a run: everything that the next step depends on, written so that a kill at any moment loses nothing.
 
-Where they lie, and what else a run's folder holds, is left to `run_folder`.
+Where they lie is `folder`'s part.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import shutil
 import keras
 import tensorflow as tf
 
-from ass_tf.runs.folder import RunFolderError, snapshots, state_of
+from ass_tf.runs.folder import RunFolder, RunFolderError
 from ass_tf.system import storage, terminal
 
 
@@ -28,17 +28,18 @@ def save(run, trackable, state):
     """Writes a snapshot and removes those that are neither the newest nor the best; of one there is, only the state.
 
     Args:
-        run: Path.
+        run: RunFolder.
         trackable: tf.train.Checkpoint of everything the next step depends on.
         state: dict for state.json. "step" names the snapshot, "best": {"step": ...} an older one to keep.
 
     Raises:
         OSError: the disk is full, say; what was saved before is still there.
     """
-    folder = run / "snapshots"
+    target = run.snapshot_at(state["step"])
+    folder = target.parent
     folder.mkdir(parents=True, exist_ok=True)
-    if state["step"] in snapshots(run):
-        storage.write_text(snapshots(run)[state["step"]] / "state.json", json.dumps(state, indent=1))
+    if target.exists():
+        storage.write_text(target / "state.json", json.dumps(state, indent=1))
         prune(run, state)
         return
     temporary = folder / ".part"
@@ -53,7 +54,7 @@ def save(run, trackable, state):
     storage.write_text(temporary / "state.json", json.dumps(state, indent=1))
     for path in [*temporary.iterdir(), temporary]:
         _sync(path)
-    os.replace(temporary, folder / f"step-{state['step']:08d}")
+    os.replace(temporary, target)
     _sync(folder)
     prune(run, state)
 
@@ -61,10 +62,10 @@ def save(run, trackable, state):
 def prune(run, state):
     """Removes the snapshots that are neither of `state`'s step nor of its best, and what a kill left of such."""
     keep = {state["step"], (state.get("best") or {}).get("step")}
-    for step, path in snapshots(run).items():
+    for step, path in run.snapshots().items():
         if step not in keep:
             os.replace(path, path.with_name(f".old-{step}"))
-    for left in (run / "snapshots").glob(".old-*"):
+    for left in run.snapshot_at(0).parent.glob(".old-*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -73,14 +74,14 @@ def _restoring(folder):
     try:
         yield
     except Exception as error:  # TensorFlow raises many kinds here
-        reason = _other_keras(folder.parents[1]) or terminal.reason(error)
+        reason = _other_keras(RunFolder(folder.parents[1])) or terminal.reason(error)
         raise RunFolderError(f"{folder}: the snapshot cannot be restored: {reason}") from None
 
 
 def _other_keras(run):
     """Why a snapshot of Keras 2 cannot be restored under Keras 3, or the other way round; empty if that is not it."""
     try:
-        written = storage.read_json(run / "run.json")["sessions"][-1]["versions"]["keras"]
+        written = run.read_sessions()["sessions"][-1]["versions"]["keras"]
         written.partition(".")
     except (ValueError, LookupError, TypeError, AttributeError):
         return ""
@@ -101,9 +102,9 @@ def restore(run, trackable):
     Raises:
         RunFolderError: the snapshot cannot be read or is of other networks.
     """
-    if not snapshots(run):
+    if not run.snapshots():
         return None
-    folder, state = state_of(run)
+    folder, state = run.state()
     with _restoring(folder), storage.literal_path(folder) as path:
         trackable.read(f"{path}/weights").expect_partial().assert_consumed()
     return state
@@ -113,7 +114,7 @@ def restore_generator(run, generator, which="last"):
     """Loads G's variables of a snapshot.
 
     Args:
-        run: Path.
+        run: RunFolder.
         generator: keras.Model as the run's settings build it.
         which: "last" or "best".
 
@@ -123,7 +124,7 @@ def restore_generator(run, generator, which="last"):
     Raises:
         RunFolderError: there is no such snapshot, or it is of another network.
     """
-    folder, state = state_of(run, which)
+    folder, state = run.state(which)
     with _restoring(folder), storage.literal_path(folder) as path:
         status = tf.train.Checkpoint(generator=generator).read(f"{path}/weights").expect_partial()
         status.assert_existing_objects_matched()

@@ -1,21 +1,15 @@
-"""A run found again: its settings, its generator as a snapshot left it, and what who gets the model alone must know.
-
-Training is left to `train`, scores to `evaluate`, files that leave the laboratory to the commands in `export/`.
-"""
+"""A run found again: its settings, and its generator as a snapshot left it."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import ass_tf
-from ass_tf import config, datasets, labels
-from ass_tf.datasets import files
-from ass_tf.runs import folder as run_folder
+from ass_tf import config
+from ass_tf.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import keras
@@ -28,23 +22,15 @@ def newest_finished(root: str | Path = "runs") -> Path:
         ValueError: there is none.
     """
     finished = []
-    for folder, subfolders, names in os.walk(root):
-        if "config.json" in names:  # a run: what lies inside belongs to it
+    for folder, subfolders, _ in os.walk(root):
+        run = RunFolder(folder)
+        if run.config.is_file():  # what lies inside belongs to it
             subfolders.clear()
-            if "result.json" in names:
-                finished.append(Path(folder))
+            if run.result.is_file():
+                finished.append(run)
     if not finished:
         raise ValueError(f"{root}: no finished run is there; name one by --run DIR.")
-    return max(finished, key=lambda run: (run / "result.json").stat().st_mtime_ns)
-
-
-def settings_of(run: str | Path) -> config.Config:
-    """The settings that a run was trained with.
-
-    Raises:
-        ConfigError: config.json is missing or cannot be used.
-    """
-    return config.load_record(Path(run) / "config.json")
+    return max(finished, key=lambda run: run.result.stat().st_mtime_ns).path
 
 
 @contextlib.contextmanager
@@ -62,11 +48,10 @@ def precision(policy: str) -> Iterator[None]:
 
 def build(settings: config.Config) -> keras.Model:
     """The generator of a run's settings, float32, with weights yet to be restored; imports TensorFlow."""
-    from ass_tf.models import deeplab
+    from ass_tf.models.generator import build_generator
 
-    model = {**settings.model.model_dump(), "weights": None}  # the snapshot brings them all
     with precision("float32"):
-        return deeplab.build_generator(len(settings.class_names), **model)
+        return build_generator(len(settings.class_names), settings.model)
 
 
 def load(run: str | Path, which: str = "last") -> tuple[config.Config, keras.Model, int]:
@@ -78,7 +63,7 @@ def load(run: str | Path, which: str = "last") -> tuple[config.Config, keras.Mod
 
     Returns:
         settings: Config.
-        generator: keras.Model as `deeplab.build_generator` returns it, float32.
+        generator: keras.Model, float32.
         step: int.
 
     Raises:
@@ -86,45 +71,13 @@ def load(run: str | Path, which: str = "last") -> tuple[config.Config, keras.Mod
     """
     from ass_tf.runs import snapshots
 
-    settings = settings_of(run)
-    run_folder.state_of(Path(run), which)  # a folder without snapshots is told at once
+    folder = RunFolder(run)
+    settings = folder.settings()
+    folder.state(which)  # an error should come before the long work
     generator = build(settings)
-    return settings, generator, snapshots.restore_generator(Path(run), generator, which)
-
-
-def unlabelled(settings: config.Config) -> files.Domain:
-    """All target images of a run.
-
-    Raises:
-        DataError: they are not here.
-    """
-    target = settings.target.model_dump()
-    return datasets.open_roles(settings.class_names, None, target, None, False, True)["unlabelled"]
+    return settings, generator, snapshots.restore_generator(folder, generator, which)
 
 
 def judged_size(settings: config.Config) -> tuple[int, int]:
     """(height, width) of the images that a run is validated on, or that its target is trained on."""
     return (settings.validation or settings.target).size
-
-
-def description(run: str | Path, settings: config.Config, which: str, step: int) -> dict[str, str]:
-    """What an exported model carries with it, as text; lists and settings are JSON.
-
-    Returns:
-        entries: `class_names`, `train_ids` and `colours` ([red, green, blue] each) in one order; `ignore`, the id of
-            pixels that take no part; `size`, [height, width] of the images that the model was judged on; `settings`,
-            the whole config.json; `run`, `snapshot`, `step`; `ass_tf_version`.
-    """
-    names = settings.class_names
-    return {
-        "class_names": json.dumps(list(names)),
-        "train_ids": json.dumps(list(range(len(names)))),
-        "colours": json.dumps(labels.colours(names)[: len(names)].tolist()),
-        "ignore": str(labels.IGNORE),
-        "size": json.dumps(judged_size(settings)),
-        "settings": json.dumps(settings.model_dump(mode="json")),
-        "run": Path(run).resolve().name,
-        "snapshot": which,
-        "step": str(step),
-        "ass_tf_version": ass_tf.__version__,
-    }

@@ -1,6 +1,6 @@
 """How far apart the domains' features are: distances between class means, and their projection to a plane.
 
-Plain NumPy on class means (eq. 4); where the features come from is left to `milestones`.
+Plain NumPy on class means (eq. 4), which `runs.features` writes.
 
 Source: the idea of figure 1 of Wang et al. 2020, arXiv 2004.00794.
 """

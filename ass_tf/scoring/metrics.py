@@ -1,7 +1,10 @@
 """Confusion matrix of two label maps, and the scores that papers report from it, all in percent.
 
-Plain NumPy on numbers of pixels; where the label maps come from is left to `scoring`.
+Plain NumPy on numbers of pixels.
 """
+
+import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -71,17 +74,39 @@ def pixel_accuracy(confusion):
     return float(100 * np.trace(confusion) / total) if total else float("nan")
 
 
-def summary(confusion, names, subsets=None):
-    """All scores, ready for JSON.
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """What a confusion matrix says, in percent; None where there is no value.
+
+    Attributes:
+        miou, pixel_accuracy: float or None.
+        iou: class name -> IoU.
+        subsets: name -> `miou`, number of `classes` in the subset, number `scored`, which have an IoU.
+        confusion: int64 (c, c).
+    """
+
+    miou: float | None
+    pixel_accuracy: float | None
+    iou: dict[str, float | None]
+    subsets: dict[str, dict[str, Any]]
+    confusion: np.ndarray
+
+    def to_json(self, confusion=True):
+        """Plain values by the names of the attributes; `confusion` last, unless it is left out."""
+        values = {key: getattr(self, key) for key in ("miou", "pixel_accuracy", "iou", "subsets")}
+        return {**values, "confusion": self.confusion.tolist()} if confusion else values
+
+
+def scores_of(confusion, names, subsets=None):
+    """All scores of a confusion matrix.
 
     Args:
         confusion: int64 (c, c).
         names: the class set, c names.
-        subsets: name -> class names, beside labels.REPORTED_SUBSETS. A subset that is not within `names` is left out.
+        subsets: name -> class names, besides labels.REPORTED_SUBSETS. One that is not within `names` is left out.
 
     Returns:
-        scores: dict. In percent, None where there is none: `miou`, `pixel_accuracy`, `iou` (class name -> IoU) and
-            `subsets` (name -> `miou`, number of `classes` in the subset, number `scored`, which have an IoU).
+        scores: Scores.
     """
     names = list(names)
     iou = iou_per_class(confusion)
@@ -94,12 +119,13 @@ def summary(confusion, names, subsets=None):
                 "classes": len(ids),
                 "scored": int(np.isfinite(iou[ids]).sum()),
             }
-    return {
-        "miou": _number(mean_iou(confusion)),
-        "pixel_accuracy": _number(pixel_accuracy(confusion)),
-        "iou": {name: _number(value) for name, value in zip(names, iou)},
-        "subsets": means,
-    }
+    return Scores(
+        miou=_number(mean_iou(confusion)),
+        pixel_accuracy=_number(pixel_accuracy(confusion)),
+        iou={name: _number(value) for name, value in zip(names, iou)},
+        subsets=means,
+        confusion=confusion,
+    )
 
 
 def _number(value):

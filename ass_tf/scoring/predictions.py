@@ -1,13 +1,10 @@
-"""A generator scored on a labelled domain: its predictions at the labels' own size, counted in a confusion matrix.
-
-What the matrix says is left to `metrics`, pictures of it to `visualise`.
-"""
+"""A generator scored on a labelled domain: its predictions at the labels' own size, counted in a confusion matrix."""
 
 import numpy as np
 import tensorflow as tf
 
 from ass_tf.datasets import pipeline
-from ass_tf.models import deeplab
+from ass_tf.models import resize
 from ass_tf.scoring import metrics
 
 LARGEST_SCALE = 16
@@ -57,28 +54,27 @@ def predict(forward, image, size, *, flip=False, scales=(1.0,)):
             _, logits = forward(tf.reverse(scaled, [2]) if mirror else scaled)
             if mirror:
                 logits = tf.reverse(logits, [2])  # on the small grid: aligned corners mirror into each other
-            evidence = deeplab.upsample(logits, size)  # (1, height, width, c)
+            evidence = resize.upsample(logits, size)  # (1, height, width, c)
             if passes > 1:
                 evidence = tf.nn.softmax(evidence)
             total = evidence if total is None else total + evidence
     return tf.cast(tf.argmax(total[0], -1), tf.uint8).numpy()
 
 
-def score(generator, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, progress=None, forward=None):
+def score(forward, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, progress=None):
     """Predict every labelled image of a domain and count.
 
     One pass takes the argmax of the upsampled logits, as AdaptSegNet does; with `flip` or several scales it is the
     argmax of the mean of the upsampled logits' softmax.
 
     Args:
-        generator: keras.Model. Images (b, h, w, 3) -> the pair (features, logits).
+        forward: function from `build_forward`.
         domain: datasets.Domain. Predictions are made on images of its `size`, and judged at each label's own size.
         num_classes: int, c.
         flip: bool. Average with the mirrored image.
         scales: floats above 0, up to LARGEST_SCALE. Average over these multiples of the domain's size.
         keep: int. Number of images, evenly spread over the domain, to return for pictures.
         progress: function of (images done, images in all), called after each.
-        forward: function from `build_forward`, for a caller who scores often and traces once; default a new one.
 
     Returns:
         confusion: int64 (c, c).
@@ -89,7 +85,6 @@ def score(generator, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, 
     """
     if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
         raise ValueError(f"scales must be numbers above 0, up to {LARGEST_SCALE}. Received: {list(scales)}.")
-    forward = forward or build_forward(generator)
     total = len(domain.pairs)
     keep = min(keep, total)
     wanted = {(2 * i + 1) * total // (2 * keep) for i in range(keep)}

@@ -16,7 +16,7 @@ import numpy as np
 
 from ass_tf import config, labels
 from ass_tf.config import schema
-from ass_tf.runs import folder as run_folder
+from ass_tf.runs.folder import RunFolder, RunFolderError
 from ass_tf.scoring import alignment
 from ass_tf.studies import paper
 from ass_tf.studies import plan as plans
@@ -236,8 +236,8 @@ def _is_square(rows: Any, count: int) -> bool:
 def _records(folder: Path) -> list[dict[str, Any]]:
     """Records of log.jsonl whose values are what their names say; a line cut short by a kill is left out."""
     try:
-        records = run_folder.records(folder)
-    except run_folder.RunFolderError as error:
+        records = RunFolder(folder).records()
+    except RunFolderError as error:
         raise config.ConfigError(str(error)) from None
     return [record for record in records if _has_numbers(record)]
 

@@ -138,13 +138,12 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def mean_of(scores: Mapping[str, Any]) -> str:
-    """The mIoU of `metrics.summary`'s scores, and over which classes where some have no IoU."""
-    absent = [name for name, value in scores["iou"].items() if value is None]
-    text = percent(scores["miou"])
+def mean_of(miou: float | None, iou: Mapping[str, float | None]) -> str:
+    """A mean IoU, and over which classes it is where some have no IoU: the mean, and class -> IoU."""
+    absent = [name for name, value in iou.items() if value is None]
     if not absent:
-        return text
-    return f"{text} over {len(scores['iou']) - len(absent)} of {len(scores['iou'])} classes (without {some(absent)})"
+        return percent(miou)
+    return f"{percent(miou)} over {len(iou) - len(absent)} of {len(iou)} classes (without {some(absent)})"
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

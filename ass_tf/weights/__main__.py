@@ -19,6 +19,7 @@ from typing import Any
 
 import ass_tf
 from ass_tf import config
+from ass_tf.export import card
 from ass_tf.runs import trained
 from ass_tf.system import process, storage, terminal
 from ass_tf.weights import torch_files, torch_names
@@ -81,7 +82,7 @@ def _finish(options: argparse.Namespace, settings: config.Config, generator: Any
 def _export(options: argparse.Namespace) -> None:
     settings, generator, step = trained.load(options.source, options.snapshot)
     state = torch_names.state_of(generator)
-    about = trained.description(options.source, settings, options.snapshot, step)
+    about = card.description(options.source, settings, options.snapshot, step)
     torch_files.save(options.out, state, {**about, "rates": json.dumps(torch_names.rates_of(generator))})
     print(f"{options.out}: {len(state)} tensors of step {step}")
 

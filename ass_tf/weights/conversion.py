@@ -1,11 +1,4 @@
-"""Initial weights from elsewhere, and trained weights for PyTorch: both are files in the base code's layout.
-
-    python -m ass_tf.weights FILE --out weights.safetensors [--config configs/gta_csa.json]
-    python -m ass_tf.weights runs/gta_csa-1a2b3c4d --out trained.safetensors
-
-FILE is a PyTorch checkpoint of DeepLab-v2 as AdaptSegNet names it or of torchvision's ResNet, a weights file of
-`keras.applications`, or the word imagenet. `model.weights` takes what is written.
-"""
+"""Weights from elsewhere, given to a generator: PyTorch checkpoints and files of `keras.applications`."""
 
 from __future__ import annotations
 
@@ -13,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from ass_tf import config
-from ass_tf.runs import trained
 from ass_tf.weights import torch_files, torch_names
 
 
@@ -29,17 +21,17 @@ def import_weights(
 
     Returns:
         generator: keras.Model.
-        ours, others: as `torch_layout.take` returns them.
+        ours, others: as `torch_names.take` returns them.
         layout: what the file was taken for.
 
     Raises:
         ValueError: the file cannot be read, or nothing tells its layout.
     """
     if source == "imagenet" or source.endswith(".h5"):
-        from ass_tf.models import deeplab
+        from ass_tf.weights import applications
 
-        generator, backbone = trained.build(settings), settings.model.backbone
-        deeplab.load_backbone(generator, backbone, source)
+        generator, backbone = _build(settings), settings.model.backbone
+        applications.load_backbone(generator, backbone, source)
         state = torch_names.state_of(generator)
         rows = [torch_names.Row(n, v.shape, *_verdict_of_applications(n, backbone)) for n, v in state.items()]
         for name, value in state.items():
@@ -59,10 +51,16 @@ def import_weights(
         )
     if found == torch_names.TORCHVISION:
         tensors = torch_names.from_torchvision(tensors)
-    generator = trained.build(settings)
+    generator = _build(settings)
     if source.endswith(".safetensors"):
         torch_names.refuse_other_rates(generator, tensors, torch_files.read_safetensors(Path(source))[1])
     return generator, *torch_names.take(generator, tensors), found
+
+
+def _build(settings: config.Config) -> Any:
+    from ass_tf.models.generator import build_generator
+
+    return build_generator(len(settings.class_names), settings.model)
 
 
 def _verdict_of_applications(name: str, backbone: str) -> tuple[str, str]:

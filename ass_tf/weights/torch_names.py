@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ass_tf import models
 from ass_tf.weights import torch_files
 from ass_tf.weights.torch_files import LAYOUT, Tensor
 
@@ -40,8 +41,8 @@ def name_of(layer: str) -> str:
         stage, index, part, kind = block.groups()
         tail = f"downsample.{int(kind == 'bn')}" if part == "0" else f"{kind}{part}"
         return f"layer{int(stage) - 1}.{int(index) - 1}.{tail}"
-    if layer.startswith("head_"):
-        return HEAD + layer.removeprefix("head_")
+    if layer.startswith(models.HEAD):
+        return HEAD + layer.removeprefix(models.HEAD)
     return {"conv1_conv": "conv1", "conv1_bn": "bn1"}.get(layer, layer)
 
 
@@ -75,7 +76,7 @@ def take(network: Any, tensors: Mapping[str, Tensor]) -> tuple[list[Row], list[R
     """Gives a network the weights of a file. A layer changes only if all of it is there and fits.
 
     Args:
-        network: keras.Model as `deeplab.build_generator` returns it.
+        network: keras.Model.
         tensors: by the base code's names, as `tidy` returns them.
 
     Returns:
@@ -215,7 +216,7 @@ def load_into(network: Any, path: Path) -> None:
 
 def rates_of(network: Any) -> list[int]:
     """Dilations of the head's branches."""
-    return [layer.dilation_rate[0] for layer in network.layers if layer.name.startswith("head_")]
+    return [layer.dilation_rate[0] for layer in network.layers if layer.name.startswith(models.HEAD)]
 
 
 def refuse_other_rates(network: Any, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

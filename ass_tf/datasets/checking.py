@@ -1,0 +1,148 @@
+"""All files of a run are decoded once before it begins; those found sound are remembered until they change."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ass_tf import labels
+from ass_tf.datasets.decoding import check_proportions, open_image, open_label, raw_ids_of, refuse_unknown_ids
+from ass_tf.datasets.domain import DataError, Domain, Pair
+from ass_tf.system import storage
+
+REMEMBERED = 90  # days that a checked file is remembered after it was last asked for
+
+
+def _inspect(pair: Pair, domain: Domain) -> tuple[tuple[int, int], bool]:
+    """(height, width) of a pair, and whether some pixel has a class; DataError if it cannot be used."""
+    image, has_class = open_image(pair.image), False
+    if pair.label is not None:
+        label = open_label(pair.label, domain.dataset)
+        check_proportions(pair, image, label)
+        refuse_unknown_ids(label, domain, pair.label)
+        has_class = bool((domain.table[raw_ids_of(label)] < labels.OUTSIDE).any())
+    return (image.height, image.width), has_class
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """What is remembered of a sound pair of files."""
+
+    stamp: tuple[int, ...]  # size and time of change of each file
+    size: tuple[int, int]  # (height, width) of the image
+    has_class: bool  # some pixel of the label has a class
+    day: int  # of the last use
+
+
+class Cache:
+    """Pairs that were found sound, in a file that may be lost at any time."""
+
+    def __init__(self) -> None:
+        self.today = int(time.time() // 86400)
+        self.changed = False
+        with contextlib.suppress(RuntimeError):  # no home folder
+            self.file = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ass_tf" / "checked.json"
+        known = {}
+        with contextlib.suppress(ValueError, AttributeError):
+            known = storage.read_json(self.file)
+        self.known = {key: entry for key, value in known.items() if (entry := _as_checked(value))}
+
+    def get(self, key: str, stamp: tuple[int, ...]) -> Checked | None:
+        entry = self.known.get(key)
+        return entry if entry and entry.stamp == stamp else None
+
+    def add(self, key: str, entry: Checked) -> None:
+        if self.known.get(key) != entry:
+            self.known[key], self.changed = entry, True
+
+    def save(self) -> None:
+        """Writes what is worth it: entries that were used in the last days."""
+        if self.changed:
+            kept = {k: dataclasses.asdict(e) for k, e in self.known.items() if self.today - e.day <= REMEMBERED}
+            with contextlib.suppress(OSError, AttributeError):
+                storage.write_text(self.file, json.dumps(kept))
+
+
+def _as_checked(value: Any) -> Checked | None:
+    """An entry of the cache's file; None of one that another version wrote."""
+    try:
+        entry = Checked(tuple(value["stamp"]), tuple(value["size"]), value["has_class"], value["day"])
+    except (TypeError, LookupError):
+        return None
+    return entry if type(entry.day) is int and len(entry.size) == 2 else None
+
+
+def _look(pair: Pair, domain: Domain, key: str, cache: Cache) -> Checked | str:
+    """What is known of a pair, or its flaw."""
+    try:
+        stats = [file.stat() for file in (pair.image, pair.label) if file]
+        stamp = tuple(number for stat in stats for number in (stat.st_size, stat.st_mtime_ns))
+        known = cache.get(key, stamp)
+        if known is not None:
+            return dataclasses.replace(known, day=cache.today)
+        return Checked(stamp, *_inspect(pair, domain), cache.today)
+    except DataError as error:
+        return str(error)
+    except OSError as error:
+        return storage.reason(error)
+
+
+def check(
+    domains: Mapping[str, Domain], progress: Callable[[int, int], None] | None = None
+) -> dict[str, collections.Counter]:
+    """Decodes every file once; those found good are remembered until they change.
+
+    Args:
+        domains: role -> Domain.
+        progress: called with the number of images done and of all.
+
+    Returns:
+        sizes: role -> Counter of (height, width).
+
+    Raises:
+        DataError: a line for each of the first ten files that cannot be used, and the number of the others; or labels
+            in which no pixel has a class.
+    """
+    work: dict[str, tuple[Pair, Domain]] = {}
+    keys: dict[tuple[str, Path, Path | None], str] = {}
+    labelled = {pair.image for domain in domains.values() for pair in domain.pairs if pair.label}
+    for role, domain in domains.items():
+        digest = hashlib.sha256(domain.table.tobytes()).hexdigest()[:16]
+        for pair in domain.pairs:
+            if pair.label or pair.image not in labelled:
+                paths = (str(pair.image.absolute()), str(pair.label and pair.label.absolute()))
+                key = keys[role, pair.image, pair.label] = "|".join((*paths, domain.dataset, digest))
+                work[key] = (pair, domain)
+    found, flaws, cache = {}, [], Cache()
+    try:
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            looks = pool.map(lambda item: _look(*item[1], item[0], cache), work.items())
+            for done, (key, look) in enumerate(zip(work, looks), 1):
+                if isinstance(look, str):
+                    flaws.append(look)
+                else:
+                    found[key] = look
+                if progress is not None:
+                    progress(done, len(work))
+    finally:
+        for key, entry in found.items():
+            cache.add(key, entry)
+        cache.save()
+    if flaws:
+        more = [f"and {len(flaws) - 10} more files."] if len(flaws) > 10 else []
+        raise DataError("\n".join(flaws[:10] + more))
+    for role in domains:
+        with_labels = [found[key].has_class for (of, _, label), key in keys.items() if of == role and label]
+        if with_labels and not any(with_labels):
+            raise DataError(f"{role}: every pixel of every label is ignored; some id must stand for one of classes.")
+    size_of = {work[key][0].image: entry.size for key, entry in found.items()}
+    return {role: collections.Counter(size_of[p.image] for p in domain.pairs) for role, domain in domains.items()}

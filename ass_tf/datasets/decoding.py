@@ -1,0 +1,128 @@
+"""Files as Pillow images: upright RGB, and labels whose pixels are raw ids, whatever the file's packing.
+
+Photographs are read as the inference command reads them, by `street_inference.images`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ass_tf import labels
+from ass_tf.config.layouts import LAYOUTS
+from ass_tf.datasets.domain import DataError, Domain, Pair
+from street_inference import images
+
+SKEW = 0.05  # by how much a label's proportions may differ; some of GTA5's frames miss a few rows
+
+
+@contextlib.contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file.") from None
+    except Exception as error:  # a broken file makes Pillow raise errors of many kinds
+        raise DataError(
+            f"{path}: cannot be decoded: {str(error).splitlines()[0] if str(error) else error!r}."
+        ) from None
+
+
+def open_image(path: Path) -> Image.Image:
+    """A decoded RGB image, upright if its EXIF data say how it was held.
+
+    Raises:
+        DataError: the file is no image, is truncated, or cannot be held.
+    """
+    try:
+        return images.decode(path)
+    except images.Unreadable as error:
+        what = "" if not os.path.exists(path) else "cannot be decoded: "
+        raise DataError(f"{path}: {what}{error}") from None
+    except MemoryError:
+        raise DataError(f"{path}: does not fit into memory.") from None
+
+
+def open_label(path: Path, dataset: str) -> Image.Image:
+    """A decoded label file whose pixels are raw ids.
+
+    Args:
+        path: the PNG: palette (the index is the id), grey of any depth, or SYNTHIA's three channels of 16 bits.
+        dataset: as `Domain.dataset`.
+
+    Returns:
+        label: image of mode L, P or I;16.
+
+    Raises:
+        DataError: the file is no PNG, is truncated, or holds colours.
+    """
+    with _decoding(path), Image.open(path) as label:
+        if label.format != "PNG":
+            raise DataError(f"{path}: a label must be a PNG. Received: {label.format}.")
+        packing = label.tile[0][3]
+        if (required := LAYOUTS[dataset].label_packing) is not None:
+            if packing != required:
+                raise DataError(f"{path}: a SYNTHIA label must hold three channels of 16 bits. Received: {packing}.")
+            # Pillow would keep the high byte of each big-endian value; read as little-endian it keeps the id's.
+            label.tile = [(*label.tile[0][:3], "RGB;16L")]
+            return label.getchannel(0)
+        if label.mode not in ("1", "L", "P", "I", "I;16"):
+            raise DataError(f"{path}: a label must hold class ids, not colours. Received: mode {label.mode}.")
+        label.load()
+        if label.mode == "I":  # what Pillow before 11 makes of 16 bits
+            return label.convert("I;16")
+        # Pillow stretches grey of 1, 2 and 4 bits to 0..255.
+        step = {"1": 255, "L;2": 85, "L;4": 17}.get(packing, 1)
+        return label if step == 1 else label.convert("L").point([value // step for value in range(256)])
+
+
+def read_image(path: Path) -> np.ndarray:
+    """uint8 (h, w, 3) of `open_image`."""
+    return np.asarray(open_image(path))
+
+
+def read_label(path: Path, dataset: str) -> np.ndarray:
+    """Raw ids, uint8 or uint16 (h, w), of `open_label`."""
+    return np.asarray(open_label(path, dataset))
+
+
+def raw_ids_of(label: Image.Image) -> np.ndarray:
+    """The raw ids that occur in a label, ascending."""
+    return np.unique(label) if label.mode == "I;16" else np.flatnonzero(label.histogram())
+
+
+def refuse_unknown_ids(label: Image.Image, domain: Domain, path: Path) -> None:
+    """Raises DataError if a label holds ids that its data set does not have."""
+    raw_ids = raw_ids_of(label)
+    unknown = raw_ids[domain.table[raw_ids] == labels.OUTSIDE]
+    if unknown.size:
+        raise DataError(f"{path}: an id must be in the class map. Received: {unknown.tolist()}.")
+
+
+def train_ids_of(label: Image.Image, domain: Domain, path: Path) -> np.ndarray:
+    """Train ids, uint8 (h, w), of a label.
+
+    Raises:
+        DataError: the label holds ids that its data set does not have.
+    """
+    if label.mode == "I;16":
+        ids = domain.table.take(np.asarray(label))
+    else:
+        ids = np.asarray(label.point(domain.table[:256].tolist()))
+    if (ids == labels.OUTSIDE).any():
+        refuse_unknown_ids(label, domain, path)
+    return ids
+
+
+def check_proportions(pair: Pair, image: Image.Image, label: Image.Image) -> None:
+    """Raises DataError if a label's proportions are not its image's, within SKEW."""
+    if abs(label.width * image.height - image.width * label.height) > SKEW * image.width * label.height:
+        rule = f"must have the proportions of its image {pair.image}, {image.height} x {image.width}"
+        raise DataError(f"{pair.label}: a label {rule}. Received: {label.height} x {label.width}.")

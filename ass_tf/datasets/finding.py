@@ -1,0 +1,151 @@
+"""A data set's files found: pairs of image and label by their names, and lists of names."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ass_tf import labels
+from ass_tf.config import schema
+from ass_tf.config.layouts import LAYOUTS, PHOTOGRAPHS, Layout
+from ass_tf.datasets.class_tables import table_of
+from ass_tf.datasets.domain import DataError, Domain, Pair
+from ass_tf.system import storage
+from street_inference import images
+
+LOOKED_AT = 1000  # names among which the nearest one is sought
+
+
+def why_no_label(folder: Path | None, tail: str, name: str) -> str:
+    """What was looked for where none of a domain's images has a label, and what there is, for an image's name."""
+    if folder is None or not folder.is_dir():
+        return f"{folder}: no such folder; labels named *{tail} were looked for there."
+    there = list(itertools.islice(walk(folder), LOOKED_AT))
+    near = difflib.get_close_matches(name + tail, there, n=1, cutoff=0.0)
+    instead = f"it holds {storage.shown(near[0])}, for example" if near else "it is empty"
+    return f"{folder}: holds no label of an image; that of {name} would be {name}{tail}; {instead}."
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """Files below a folder as posix paths relative to it; see `images.walk`."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder.")
+
+    def refuse(path: Path, error: OSError) -> None:
+        raise DataError(f"{path}: {error.strerror}.")
+
+    for path in images.walk(folder, refuse):
+        yield path.relative_to(folder).as_posix()
+
+
+def composed(name: str) -> str:
+    """A name as comparisons see it: some systems write an accent as a letter of its own."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _by_name(folder: Path, tails: Sequence[str]) -> dict[str, tuple[str, Path]]:
+    """Files below a folder whose names end in one of the tails, in any letter case: composed name -> name, path."""
+    found: dict[str, tuple[str, Path]] = {}
+    for file in walk(folder):
+        tail = next((tail for tail in tails if file[-len(tail) :].lower() == tail.lower()), None)
+        if tail is None:
+            continue
+        name, path = file[: -len(tail)], folder / file
+        storage.check_name(file, f"{folder}: names of files", DataError)
+        if (twin := found.get(composed(name))) is not None:
+            raise DataError(f"{path}: {twin[1].name} has the same name.")
+        found[composed(name)] = name, path
+    return found
+
+
+def _pairs(image_folder: Path, label_folder: Path, layout: Layout, require_labels: bool) -> tuple[Pair, ...]:
+    """Pairs by name: an image's path below its folder without the tail; its label is that name with the other tail."""
+    tails = layout.image_tails
+    found = _by_name(image_folder, tails)
+    if not found:
+        raise DataError(f"{image_folder}: holds no image named *{' or *'.join(tails)}.")
+    present = _by_name(label_folder, (layout.label_tail,)) if label_folder.is_dir() else {}
+    if require_labels and not found.keys() & present.keys():
+        raise DataError(why_no_label(label_folder, layout.label_tail, min(name for name, _ in found.values())))
+    pairs = []
+    for key, (name, image) in sorted(found.items(), key=lambda item: item[1][0]):
+        label = present[key][1] if key in present else None
+        if label is None and require_labels:
+            raise _missing(image, label_folder, name, layout)
+        pairs.append(Pair(name, image, label))
+    return tuple(pairs)
+
+
+def listed(pairs: Iterable[Pair], file: str) -> tuple[Pair, ...]:
+    """The pairs that a list file names, by their names or those of their files."""
+    pairs = tuple(pairs)
+    known: dict[str, Pair] = {}
+    for pair in pairs:
+        tail = pair.image.name[len(pair.name.rpartition("/")[2]) :]
+        known[composed(pair.name + tail)] = pair
+    known |= {composed(pair.name): pair for pair in pairs}
+    chosen = set()
+    for line in storage.read_text(file, DataError).split("\n"):
+        pair = known.get(composed(line)) or known.get(composed(line.strip()))
+        if pair is not None:
+            chosen.add(pair.name)
+        elif line.strip():
+            raise DataError(f"{file}: each line must name an image. Received: {storage.shown(line.strip())}.")
+    if not chosen:
+        raise DataError(f"{file}: each line must name an image. Received: an empty file.")
+    return tuple(pair for pair in pairs if pair.name in chosen)
+
+
+def open_domain(classes: Sequence[str], section: schema.Domain, require_labels: bool = True) -> Domain:
+    """Finds a data set's files.
+
+    Args:
+        classes: the class set, in the order of the train ids.
+        section: of the settings.
+        require_labels: whether each image must have a label; without, a label that is missing is None.
+
+    Returns:
+        domain: Domain.
+
+    Raises:
+        DataError: a folder, file or label is missing, or a JSON or list file cannot be used.
+    """
+    root, layout = Path(section.root), LAYOUTS[section.dataset]
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder.")
+    table, names = table_of(classes, section)
+    given = {"split": section.split, "images": section.images, "labels": section.labels}
+    forms = [[root / folder.format(**given) for folder in form] for form in layout.folders]
+    image_folder, label_folder = next((form for form in forms if form[0].is_dir()), forms[-1])
+    pairs = _pairs(image_folder, label_folder, layout, require_labels and section.list is None)
+    if section.list is not None:
+        pairs = listed(pairs, section.list)
+        missing = next((pair for pair in pairs if pair.label is None), None)
+        if require_labels and missing:
+            raise _missing(missing.image, label_folder, missing.name, layout)
+    size = section.size[0], section.size[1]
+    return Domain(pairs, table, size, section.dataset, names, label_folder, layout.label_tail)
+
+
+def _missing(image: Path, label_folder: Path, name: str, layout: Layout) -> DataError:
+    return DataError(f"{image}: its label {label_folder / (name + layout.label_tail)} is missing.")
+
+
+def open_photographs(folder: Path, size: tuple[int, int]) -> Domain:
+    """All images of a folder, at any depth, without labels.
+
+    Raises:
+        DataError: it holds none.
+    """
+    names = sorted(name for name in walk(folder) if name.lower().endswith(PHOTOGRAPHS))
+    for name in names:
+        storage.check_name(name, f"{folder}: names of files", DataError)
+    if not names:
+        raise DataError(f"{folder}: holds no image named *{' or *'.join(PHOTOGRAPHS)}.")
+    pairs = tuple(Pair(name, folder / name, None) for name in names)
+    return Domain(pairs, np.full(65536, labels.IGNORE, np.uint8), size, "folder")

@@ -1,0 +1,124 @@
+"""Equation 11: one distributed step, in which G and the discriminators learn from the terms of the objectives.
+
+Source: Wang et al. 2020, arXiv 2004.00794, section 3.4; order within a step as in Tsai et al. 2018 (AdaptSegNet).
+"""
+
+import contextlib
+
+import tensorflow as tf
+
+from ass_tf.methods.objectives import DISCRIMINATORS, GENERATOR, Pass
+from ass_tf.methods.optimisers import Optimisers
+from ass_tf.models import batch_norm, resize
+from ass_tf.models.generator import variables_of
+
+ROLES = ("source", "labelled", "unlabelled")  # in the order of G's passes, which the running statistics see
+
+
+class TrainingStep:
+    """Networks, optimisers, and the step that moves them.
+
+    Args:
+        networks, optimisers: as `with_discriminators` and `build_optimisers` return them, built under `strategy`.
+        objectives: as `objectives_of` returns them.
+        strategy: tf.distribute.Strategy.
+        loss_scale: LossScale or None.
+        target_statistics: bool. G's running statistics of batch norm are the target's alone.
+    """
+
+    def __init__(self, networks, optimisers, objectives, strategy, *, loss_scale=None, target_statistics=False):
+        self.networks, self.optimisers, self.objectives, self.strategy = networks, optimisers, objectives, strategy
+        self.loss_scale, self.target_statistics = loss_scale, target_statistics
+        self.moves_generator = {role for objective in objectives for role in objective.moves}
+        backbone, head = variables_of(networks.generator)
+        self.variables = Optimisers(backbone, head, *(n.trainable_variables if n else [] for n in networks[1:]))
+
+    @tf.function(autograph=False)
+    def take(self, batch, measure_shares=False):
+        """One alternating step on every replica.
+
+        Args:
+            batch: dict with those of "source" and "labelled": (images, labels), "unlabelled": images, that the method
+                uses; values per replica, as `strategy.experimental_distribute_dataset` gives them.
+            measure_shares: bool. Also measure how much each term moves G, which takes a backward pass for each.
+
+        Returns:
+            terms: dict of float32 (): the losses of equations 1 to 8 before their weights, by the names of their
+                functions with the domain appended where both domains have one; the discriminators' accuracies likewise;
+                and if asked for, `gradient_norm_<loss>`, 2-norm of the gradient of G's weights that the weighted loss
+                makes, the mean over the replicas' own. A norm is not finite in a step whose gradients overflow, which
+                the loss scale then skips; the other terms are those before it.
+        """
+        terms, gradients = self.strategy.run(self._gradients, (batch, measure_shares))
+        if self.loss_scale is None:
+            self.strategy.run(self._update, (gradients,))
+        else:
+            finite = self.strategy.reduce("SUM", self.strategy.run(_count_overflows, (gradients,)), axis=None) == 0
+            tf.cond(finite, lambda: self.strategy.run(self._update, (gradients,)), lambda: None)
+            self.loss_scale.update(finite)
+        return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in terms.items()}
+
+    def _gradients(self, batch, measure_shares):
+        """The terms and the gradients of all networks, from one forward pass of G per domain."""
+        scale = 1.0 if self.loss_scale is None else self.loss_scale.scale
+        with tf.GradientTape(persistent=True) as tape:
+            passes = self._forward(batch, tape)
+            terms = [term for objective in self.objectives for term in objective.terms(passes)]
+            values = {term.name: self._mean(term.per_image) for term in terms}
+            lowered = {
+                who: {t.name: t.weight * values[t.name] for t in terms if t.trains == who}
+                for who in (GENERATOR, DISCRIMINATORS)
+            }
+            moving = {name: scale * weighted for name, weighted in lowered[GENERATOR].items()}
+            of_generator = tf.add_n(list(moving.values()))
+            of_discriminators = scale * sum(lowered[DISCRIMINATORS].values(), tf.zeros([]))
+        # Who learns from a sum is chosen here: G's does not reach the discriminators' variables, nor theirs G's.
+        weights = [raw(variables) for variables in self.variables]
+        gradients = [*tape.gradient(of_generator, weights[:2]), *tape.gradient(of_discriminators, weights[2:])]
+        if self.loss_scale is not None:
+            gradients = tf.nest.map_structure(lambda g: g / scale, gradients)
+        if measure_shares:
+            for name, weighted in moving.items():
+                gradient = tape.gradient(weighted, [*weights[0], *weights[1]])  # None where the term does not reach
+                values[f"gradient_norm_{name}"] = tf.linalg.global_norm(gradient) / scale / self._replicas
+        return values, gradients
+
+    @property
+    def _replicas(self):
+        return self.strategy.num_replicas_in_sync
+
+    def _forward(self, batch, tape):
+        """G's one pass per domain: dict of role -> Pass, logits upsampled to the images' size."""
+        passes = {}
+        for role in ROLES:
+            if role not in batch:
+                continue
+            images, labels = (batch[role], None) if role == "unlabelled" else batch[role]
+            with contextlib.ExitStack() as stack:
+                if role not in self.moves_generator:
+                    stack.enter_context(tape.stop_recording())  # no backward pass
+                if role == "source" and self.target_statistics:
+                    stack.enter_context(batch_norm.momentum_set(self.networks.generator, 1.0))
+                features, logits = self.networks.generator(images, training=True)
+                passes[role] = Pass(features, resize.upsample(logits, tf.shape(images)[1:3]), labels)
+        return passes
+
+    def _mean(self, per_image):
+        """Mean over the global batch: gradients and terms are summed over replicas, so the division is here."""
+        return tf.reduce_sum(per_image) / (per_image.shape[0] * self._replicas)
+
+    def _update(self, gradients):
+        """One step of every optimiser; Keras sums the gradients over replicas."""
+        for optimiser, gradient, variables in zip(self.optimisers, gradients, self.variables):
+            if optimiser is not None:
+                optimiser.apply_gradients(list(zip(gradient, variables)))
+
+
+def raw(variables):
+    """tf.Variables of Keras 3's variables, whose gradients the tape knows; Keras 2's are such."""
+    return [v if isinstance(v, tf.Variable) else v.value for v in variables]
+
+
+def _count_overflows(gradients):
+    finite = [tf.reduce_all(tf.math.is_finite(g)) for g in tf.nest.flatten(gradients)]
+    return tf.cast(tf.logical_not(tf.reduce_all(finite)), tf.int32)

@@ -1,0 +1,55 @@
+"""ImageNet weights of `keras.applications`, for a generator with the same backbone."""
+
+import warnings
+
+import keras
+from keras import layers
+
+from ass_tf.models import HEAD
+from ass_tf.models.backbones import BACKBONES
+
+
+def load_backbone(generator, backbone, weights):
+    """Takes over the weights of the `keras.applications` model of the same name, layer by layer.
+
+    The ResNets there have biases, which go into the running means, and epsilon 1.001e-5, whose difference goes into the
+    running variances: the function is the same wherever running statistics are used.
+
+    Args:
+        generator: keras.Model of that backbone.
+        backbone: key of BACKBONES.
+        weights: "imagenet" (downloaded by Keras), or a weights file (.weights.h5 or .h5) of that model without top.
+
+    Raises:
+        ValueError: the file cannot be read or does not fit.
+    """
+    source = f"{weights}: " if weights != "imagenet" else "ImageNet weights: "
+    name = BACKBONES[backbone].application
+    if name is None:
+        raise ValueError(f"{source}keras.applications has no {backbone}.")
+    if weights.endswith((".pth", ".pt", ".tar")):
+        raise ValueError(
+            f"{source}is PyTorch's; python -m ass_tf.weights {weights} --out FILE.safetensors converts it."
+        )
+    try:
+        named = "imagenet" if weights == "imagenet" else None
+        application = getattr(keras.applications, name)(include_top=False, weights=named, input_shape=(None, None, 3))
+        if named is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a line for each layer, before the error
+                application.load_weights(weights)
+    except Exception as error:  # Keras raises many kinds here
+        reason = next(line for line in [*str(error).splitlines(), repr(error)] if line and not line.endswith(":"))
+        raise ValueError(f"{source}no weights of keras.applications' {backbone} could be read: {reason}") from None
+    for layer in generator.layers:
+        if layer.name.startswith(HEAD) or not layer.weights:
+            continue
+        theirs = application.get_layer(layer.name)
+        if isinstance(layer, layers.BatchNormalization):
+            gamma, beta, mean, variance = theirs.get_weights()
+            conv = layer.name.replace("_bn", "_conv")
+            if backbone.startswith("resnet") and application.get_layer(conv).use_bias:
+                mean = mean - application.get_layer(conv).get_weights()[1]
+            layer.set_weights([gamma, beta, mean, variance + (theirs.epsilon - layer.epsilon)])
+        else:
+            layer.set_weights(theirs.get_weights()[:1])
