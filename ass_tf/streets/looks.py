@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ass_tf.streets.textures import BARS, BOARDS, HEDGE, HOUSE, MASONRY, _tint, grain, leaf_colour, paint_colour
+from ass_tf.streets.textures import BARS, BOARDS, HEDGE, HOUSE, MASONRY, grain, leaf_colour, paint_colour, tint
 
 FACADE = np.dtype(
     [("kind", "i2"), ("label", "u1"), ("base", "f4", 3), ("trim", "f4", 3), ("pane", "f4", 3), ("roof", "f4", 3)]
@@ -142,15 +142,15 @@ def sample_light(look: str, rng) -> Light:
 def paint_sky(light: Light, across, up, salt: float):
     """Sky in the directions (across, up, 1): arrays (h, w) -> float32 (3, h, w)."""
     height = np.clip(up / 0.55, 0, 1) ** np.float32(0.6)
-    sky = _tint(light.fog) + _tint(light.zenith - light.fog) * height
+    sky = tint(light.fog) + tint(light.zenith - light.fog) * height
     u, v = across / (up + 0.12), 1 / (up + 0.12)
     noise = grain(u, v, 60, salt) + 0.4 * grain(u, v, 190, salt + 0.37)
     cloud = np.clip((noise + 2.6 * light.clouds - 1.6) * 0.9, 0, 1) * np.float32(0.9)
-    white = _tint(np.clip(light.ambient * 0.75 + light.direct * 0.6 + 0.1, 0, 1.05)) * (1 - 0.07 * np.clip(noise, 0, 2))
+    white = tint(np.clip(light.ambient * 0.75 + light.direct * 0.6 + 0.1, 0, 1.05)) * (1 - 0.07 * np.clip(noise, 0, 2))
     sky += (white - sky) * cloud
     if light.sun[2] > 0:
         glow = np.exp(-8 * ((across - light.sun[0]) ** 2 + (up - light.sun[1]) ** 2))
-        sky += _tint(light.direct * 0.5) * glow
+        sky += tint(light.direct * 0.5) * glow
     return sky
 
 
@@ -199,11 +199,11 @@ def develop(image, depth, look: str, light: Light, rng):
     _, h, w = image.shape
     clear = np.exp(depth * np.float32(-1 / light.sight))
     clear[np.isinf(depth)] = 1
-    image -= _tint(light.fog)
+    image -= tint(light.fog)
     image *= clear
-    image += _tint(light.fog)
+    image += tint(light.fog)
     game = look == "game"
-    image *= _tint(rng.normal(1, 0.015 if game else 0.035, 3)) * (
+    image *= tint(rng.normal(1, 0.015 if game else 0.035, 3)) * (
         rng.uniform(0.9, 1.12) if game else float(np.exp(rng.normal(0.16, 0.18)))
     )
     grey = image.sum(0) / 3
