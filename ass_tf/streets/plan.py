@@ -192,7 +192,7 @@ def plan_street(look: str, rng, h: int, w: int) -> Street:
     if street.end < FAR:
         for s in (-60.0, -40.0, -20.0, 0.1, 20.0, 40.0):
             add(HOUSE, BUILDING, rng.uniform(8, 20), s, street.end + 4, street.end + 5, 20.0)
-    street.facades = np.array(rows, FACADE)
+    street.facades = np.array([tuple(row[field] for field in FACADE.names) for row in rows], FACADE)
     return street
 
 

@@ -17,7 +17,7 @@ from ass_tf.streets.canvas import BUILDING, ROAD, SKY, TERRAIN, VEGETATION, Canv
 from ass_tf.streets.plan import FAR, Street, Thing, place_things, plan_street
 from ass_tf.streets.textures import BARS
 
-LOOKS = ("game", "camera")
+LOOKS = ("game", "camera")  # a look's place here is part of every scene's seed
 
 
 def raster_faces(street: Street, depth, see_through: bool):

@@ -1,6 +1,6 @@
 """Colours, noise and textures of drawn streets: ground, facades, fences, hedges.
 
-Colours are float32 RGB, 1 = white; pictures are (3, h, w); lengths are metres. Light is left to `street_looks`.
+Colours are float32 RGB, 1 = white; pictures are (3, h, w); lengths are metres.
 """
 
 from __future__ import annotations
