@@ -21,7 +21,8 @@ TRAINER = [sys.executable, str(TESTS / "sweep_trainer.py")]
 METHODS = {"oracle": "oracle.json", "csa": "csa.json"}
 START = f"""
 import signal, sys
-from ass_tf import cells, sweep
+from ass_tf import sweep
+from ass_tf.studies import cells
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
     cells.TRAIN = {TRAINER}
