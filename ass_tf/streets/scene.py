@@ -72,19 +72,21 @@ def shadow_masks(street: Street, things: Sequence[Thing]) -> np.ndarray:
         if outline[:, 2].min() > 1.5:
             pen.polygon(view.project(outline.tolist()), fill=strength)
 
-    for z, s, wide, deep, height, _, crown in things:
+    for z, s, half_width, half_length, height, _, has_crown in things:
         if z > 45:
             continue
-        slim = deep < 0.2
-        turn = np.linspace(0, 2 * np.pi, 10, endpoint=False) if crown else np.pi * np.array([0.25, 0.75, 1.25, 1.75])
-        outline = np.stack([s + 1.41 * wide * np.cos(turn), 0 * turn, z + 1.41 * deep * np.sin(turn)], 1)
-        if not (crown or wide < 0.1):
+        slim = half_length < 0.2
+        turn = (
+            np.linspace(0, 2 * np.pi, 10, endpoint=False) if has_crown else np.pi * np.array([0.25, 0.75, 1.25, 1.75])
+        )
+        outline = np.stack([s + 1.41 * half_width * np.cos(turn), 0 * turn, z + 1.41 * half_length * np.sin(turn)], 1)
+        if not (has_crown or half_width < 0.1):
             fill(pens[1], outline, 190)
         if sunny and not slim:
-            for step in (0.55, 0.7, 0.9) if crown else (0, 0.33, 0.66, 1):
+            for step in (0.55, 0.7, 0.9) if has_crown else (0, 0.33, 0.66, 1):
                 fill(pens[0], outline + fall * height * step, 255)
-        if sunny and (slim or crown):
-            foot = np.array([[s - min(wide, 0.15), 0, z], [s + min(wide, 0.15), 0, z]])
+        if sunny and (slim or has_crown):
+            foot = np.array([[s - min(half_width, 0.15), 0, z], [s + min(half_width, 0.15), 0, z]])
             fill(pens[0], np.concatenate([foot, foot[::-1] + fall * height * 0.8]), 255)
     soft = ImageFilter.BoxBlur(view.h / 256)
     return np.stack([np.asarray(mask.filter(soft), np.float32) / 255 for mask in masks])
@@ -201,7 +203,8 @@ def compose(canvas: Canvas, image, label, depth) -> None:
     samples = [sample[at] for sample in samples]
     colours, ids, depths = (np.array(values) for values in zip(*canvas.inks))
     colours, ids, depths = colours.astype(np.float32).T, ids.astype(np.uint8), depths.astype(np.float32)
-    nearer = [(depths * np.float32(0.985) - np.float32(0.3))[ink] < depth.ravel()[at] for ink in samples]
+    behind, reach = depth.ravel()[at], depths * np.float32(0.985) - np.float32(0.3)
+    nearer = [reach[ink] < behind for ink in samples]
     flat = image.reshape(3, -1)
     under = flat[:, at]
     flat[:, at] = sum(np.where(near, np.take(colours, ink, 1), under) for ink, near in zip(samples, nearer)) / 4

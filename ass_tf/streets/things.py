@@ -54,6 +54,7 @@ def draw_bicycle(canvas: Canvas, rng, s: float, z: float, squeeze: float) -> Non
 
 
 def draw_rider(canvas: Canvas, rng, s: float, z: float) -> None:
+    """A bicycle from behind, with its rider."""
     draw_bicycle(canvas, rng, s, z, 0.15)
     draw_person(canvas, rng, s, z, RIDER, 0.35)
 
@@ -124,6 +125,7 @@ def draw_signal(canvas: Canvas, rng, s: float, z: float, side: float, mast: bool
 
 
 def draw_sign(canvas: Canvas, rng, s: float, z: float, look: str) -> None:
+    """A traffic sign on its pole, of a kind that is common in this look."""
     top, r = rng.uniform(2.2, 3.2), rng.uniform(0.34, 0.5)
     canvas.flat(s, z, POLE, ([rng.uniform(0.4, 0.6)] * 3, Bar((0, 0), (0, top), 0.08)))
     red, white, black, yellow, blue = np.float32(

@@ -125,11 +125,7 @@ class Folder:
         try:
             with open(log, "w", encoding="utf-8") as stream:
                 status = process.run_to_end(
-                    command,
-                    stdout=stream,
-                    stderr=stream,
-                    pass_fds=[lock.fileno()],
-                    preexec_fn=process.end_with_parent,
+                    command, stdout=stream, stderr=stream, pass_fds=[lock.fileno()], preexec_fn=process.end_with_parent
                 )
             if not self.is_done(cell):
                 facts["failed"] = _reason(status, log.read_text(encoding="utf-8", errors="replace"))

@@ -24,27 +24,14 @@ Curve = tuple[Sequence[int], Sequence[float]]  # numbers, values
 Means = tuple[Sequence[int], Sequence[float], Sequence[float]]  # numbers, means, spreads
 INK, GRID = "#010203", "#040506"  # stand for the page's own colours until the text is written
 LONGEST = 40  # letters of a name in a chart
-# Any: matplotlib's types spell out each key.
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": GRID,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "legend.frameon": False,
-    "grid.color": GRID,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.6,
+STYLE: Any = {  # Any: matplotlib's types spell out each key
+    "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "lines.linewidth": 1.6,
+    "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "axes.edgecolor": GRID, "grid.color": GRID, "axes.grid": True, "axes.axisbelow": True,
+    "axes.facecolor": "none", "figure.facecolor": "none", "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False,
     "text.parse_math": False,  # names of classes may have dollar signs
-}
+}  # fmt: skip
 
 
 def svg(figure: Figure, title: str) -> str:
@@ -126,11 +113,7 @@ def _legend(figure: Figure, handles: Mapping[str, Any]) -> None:
         text.set_text(_short(name))  # as a label, one that begins with an underscore would be left out
 
 
-def curves_of_labels(
-    title: str,
-    lines: Mapping[str, Means],
-    paper: Mapping[str, Curve],
-) -> str:
+def curves_of_labels(title: str, lines: Mapping[str, Means], paper: Mapping[str, Curve]) -> str:
     """mIoU against the number of labelled images.
 
     Args:
@@ -208,10 +191,7 @@ def curves_of_steps(title: str, panels: Mapping[str, Mapping[str, Curve]], bound
 
 
 def planes(
-    title: str,
-    stages: Mapping[str, tuple[np.ndarray, np.ndarray, float]],
-    names: Sequence[str],
-    palette: Sequence[str],
+    title: str, stages: Mapping[str, tuple[np.ndarray, np.ndarray, float]], names: Sequence[str], palette: Sequence[str]
 ) -> str:
     """Class means of both domains in a plane, joined by a line.
 

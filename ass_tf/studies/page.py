@@ -58,6 +58,7 @@ class Gallery:
 
 
 def by_label(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of each method and variant, in their order."""
     found: dict[str, list[Run]] = {}
     for run in runs:
         found.setdefault(run.label, []).append(run)
@@ -113,6 +114,7 @@ def mean_curve(runs: Sequence[Run], names: Sequence[str]) -> charts.Curve | None
 
 
 def losses_chart(title: str, runs: Sequence[Run]) -> str | None:
+    """Losses, and how often the discriminators are right, over the steps; None where no run logged any."""
     panels = {}
     for heading, terms in PANELS.items():
         curves = {label: mean_curve(mine, terms) for label, mine in by_label(runs).items()}
@@ -131,6 +133,7 @@ def shares_chart(title: str, runs: Sequence[Run]) -> str | None:
 
 
 def mean_iou_of_classes(runs: Sequence[Run], names: Sequence[str]) -> list[float | None]:
+    """IoU of each class in percent, mean over the runs; None where no run has one."""
     scores = [[s for run in runs if (s := run.last.get("iou", {}).get(name)) is not None] for name in names]
     return [float(np.mean(found)) if found else None for found in scores]
 

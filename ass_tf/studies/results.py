@@ -87,20 +87,27 @@ class Run:
 
     def paper_miou(self, subset: str | None = None) -> float | None:
         """The paper's mIoU where this is its experiment: data, network, losses; the schedule may be another."""
-        s = self.settings
-        if s is None or s.target.labelled_list or s.validation is None:
+        settings = self.settings
+        if settings is None or settings.target.labelled_list or settings.validation is None:
             return None
-        of_synthia = s.source.dataset == "synthia"
-        losses = s.losses.model_copy(update={"lambda_sadv": None})
-        model = s.model.model_copy(update={"weights": "imagenet"})
+        of_synthia = settings.source.dataset == "synthia"
+        losses = settings.losses.model_copy(update={"lambda_sadv": None})
+        model = settings.model.model_copy(update={"weights": "imagenet"})
         same = (
             subset == ("synthia13" if of_synthia else None)
-            and s.class_names == labels.CLASS_SETS["synthia16" if of_synthia else "cityscapes19"]
-            and (s.validation.dataset, s.validation.split) == ("cityscapes", "val")
+            and settings.class_names == labels.CLASS_SETS["synthia16" if of_synthia else "cityscapes19"]
+            and (settings.validation.dataset, settings.validation.split) == ("cityscapes", "val")
             and (losses, model) == (schema.Losses(), schema.Model())
         )
-        kinds = s.source.dataset, s.target.dataset
-        return paper.miou(*kinds, s.method, self.labelled, s.losses.lambda_sadv) if same else None
+        if not same:
+            return None
+        return paper.miou(
+            source=settings.source.dataset,
+            target=settings.target.dataset,
+            method=settings.method,
+            labelled=self.labelled,
+            lambda_sadv=settings.losses.lambda_sadv,
+        )
 
 
 def read(folder: Path) -> list[Run]:
