@@ -158,6 +158,11 @@ def test_runs_that_lack_something_and_odd_names_have_a_page(tmp_path):
     assert ">nan<" not in page
 
 
+def test_pictures_are_of_the_first_run_of_each_method(swept):
+    shown = pages.first_of_each_label(results.read(swept))
+    assert [run.name for run in shown] == [f"{method}-20-0" for method in made_runs.METHODS]
+
+
 def test_curves_are_means_of_the_runs_that_came_furthest(tmp_path):
     runs = []
     for seed, steps in enumerate((4, 4, 1)):

@@ -76,9 +76,8 @@ def shadow_masks(street: Street, things: Sequence[Thing]) -> np.ndarray:
         if z > 45:
             continue
         slim = half_length < 0.2
-        turn = (
-            np.linspace(0, 2 * np.pi, 10, endpoint=False) if has_crown else np.pi * np.array([0.25, 0.75, 1.25, 1.75])
-        )
+        corners = np.pi * np.array([0.25, 0.75, 1.25, 1.75])
+        turn = np.linspace(0, 2 * np.pi, 10, endpoint=False) if has_crown else corners
         outline = np.stack([s + 1.41 * half_width * np.cos(turn), 0 * turn, z + 1.41 * half_length * np.sin(turn)], 1)
         if not (has_crown or half_width < 0.1):
             fill(pens[1], outline, 190)
