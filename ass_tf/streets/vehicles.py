@@ -27,33 +27,27 @@ VEHICLES = (
     Vehicle(  # saloon
         share=0.36, label=CAR, length=4.6, width=1.8, windows=((0.2, 1.02), (0.29, 1.34), (0.57, 1.36), (0.69, 1.02)),
         outline=((0, 0.2, DARK), (0, 0.5, BODY), (0.02, 0.95, BODY), (0.14, 1, GLASS), (0.27, 1.42, BODY),
-                 (0.58, 1.44, GLASS), (0.74, 1, BODY), (0.97, 0.82, BODY), (1, 0.5, DARK), (1, 0.2, DARK)),
-    ),
+                 (0.58, 1.44, GLASS), (0.74, 1, BODY), (0.97, 0.82, BODY), (1, 0.5, DARK), (1, 0.2, DARK))),
     Vehicle(  # hatchback
         share=0.3, label=CAR, length=3.9, width=1.7, windows=((0.09, 1.03), (0.13, 1.38), (0.54, 1.4), (0.68, 1.03)),
         outline=((0, 0.2, DARK), (0, 0.5, BODY), (0.02, 0.95, GLASS), (0.09, 1.45, BODY), (0.55, 1.5, GLASS),
-                 (0.73, 1, BODY), (0.96, 0.85, BODY), (1, 0.5, DARK), (1, 0.2, DARK)),
-    ),
+                 (0.73, 1, BODY), (0.96, 0.85, BODY), (1, 0.5, DARK), (1, 0.2, DARK))),
     Vehicle(  # off-roader
         share=0.19, label=CAR, length=4.6, width=1.9, windows=((0.07, 1.2), (0.09, 1.62), (0.59, 1.64), (0.68, 1.2)),
         outline=((0, 0.28, DARK), (0, 0.65, BODY), (0.02, 1.1, GLASS), (0.05, 1.72, BODY), (0.6, 1.76, GLASS),
-                 (0.72, 1.2, BODY), (0.97, 1.05, BODY), (1, 0.65, DARK), (1, 0.28, DARK)),
-    ),
+                 (0.72, 1.2, BODY), (0.97, 1.05, BODY), (1, 0.65, DARK), (1, 0.28, DARK))),
     Vehicle(  # van
         share=0.09, label=CAR, length=5.0, width=2.0, windows=((0.62, 1.25), (0.63, 1.85), (0.76, 1.85), (0.84, 1.25)),
         outline=((0, 0.25, DARK), (0, 0.55, BODY), (0.01, 1.2, GLASS), (0.02, 1.85, BODY), (0.03, 2.1, BODY),
-                 (0.76, 2.1, GLASS), (0.88, 1.2, BODY), (0.98, 1, BODY), (1, 0.6, DARK), (1, 0.25, DARK)),
-    ),
+                 (0.76, 2.1, GLASS), (0.88, 1.2, BODY), (0.98, 1, BODY), (1, 0.6, DARK), (1, 0.25, DARK))),
     Vehicle(  # truck
         share=0.03, label=TRUCK, length=7.5, width=2.4, windows=((0.8, 1.6), (0.8, 2.4), (0.91, 2.4), (0.96, 1.6)),
         outline=((0, 0.6, DARK), (0, 0.9, BODY), (0, 3.3, BODY), (0.74, 3.3, BODY), (0.74, 2.7, BODY),
-                 (0.93, 2.7, GLASS), (0.99, 1.5, BODY), (1, 0.6, DARK), (1, 0.4, DARK)),
-    ),
+                 (0.93, 2.7, GLASS), (0.99, 1.5, BODY), (1, 0.6, DARK), (1, 0.4, DARK))),
     Vehicle(  # bus
         share=0.03, label=BUS, length=10.5, width=2.5, windows=((0.03, 1.4), (0.03, 2.5), (0.97, 2.5), (0.97, 1.4)),
         outline=((0, 0.4, DARK), (0, 0.7, BODY), (0, 1.5, GLASS), (0.01, 2.6, BODY), (0.02, 3, BODY),
-                 (0.98, 3, GLASS), (1, 1.2, BODY), (1, 0.6, DARK), (1, 0.4, DARK)),
-    ),
+                 (0.98, 3, GLASS), (1, 1.2, BODY), (1, 0.6, DARK), (1, 0.4, DARK))),
 )  # fmt: skip
 
 
