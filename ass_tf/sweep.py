@@ -9,105 +9,16 @@ share the folder, takes up what is left. Each run is `python -m ass_tf.train` in
 from __future__ import annotations
 
 import argparse
-import itertools
-import multiprocessing
-import os
 import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ass_tf import config
-from ass_tf.studies import plan as plans
+from ass_tf.studies import work
 from ass_tf.studies.cells import Folder
-from ass_tf.studies.plan import Cell
-from ass_tf.system import locks, process, storage, terminal
-
-
-def work(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], processes: int = 1) -> int:
-    """Takes one cell after the other until each is done or has failed; returns the exit status.
-
-    Args:
-        folder: where the runs lie.
-        cells: the runs.
-        known: what was noted of each when the command began; what had failed by then is tried again.
-        processes: how many do this at once, this one included, for the time that is left.
-
-    Raises:
-        SystemExit: this process was asked to stop.
-    """
-    waiting = False
-
-    def failed(cell: Cell) -> bool:
-        """Since the command began, here or elsewhere."""
-        facts = folder.facts(cell)
-        return "failed" in facts and facts != known.get(cell.name)
-
-    while left := [cell for cell in cells if not folder.is_done(cell) and not failed(cell)]:
-        for cell in left:
-            with folder.claimed(cell) as lock:
-                if lock is None or folder.is_done(cell) or failed(cell):
-                    continue
-                waiting = False
-                print(f"{cell.name}: {_left(folder, cells, processes)}", flush=True)
-                folder.train(cell, lock)
-            print(f"{cell.name}: {folder.outcome(cell)}", flush=True)
-            break
-        else:
-            if not waiting:
-                print(f"the last {len(left)} runs are in other processes' hands; waiting for them", flush=True)
-            waiting = True
-            time.sleep(1)
-    return 0 if all(map(folder.is_done, cells)) else 1
-
-
-def divide(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], count: int) -> int:
-    """`work` in several processes, each on its share of the cores where the system can."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    context = multiprocessing.get_context("spawn")
-    shares = [cores[i % len(cores) :: count] if cores else [] for i in range(count)]
-    workers = [context.Process(target=_work_on, args=(folder, cells, known, count, share)) for share in shares]
-    for worker in workers:
-        worker.start()
-
-    def wait() -> int:
-        for worker in workers:
-            worker.join()
-        codes = [worker.exitcode for worker in workers if worker.exitcode]
-        return (codes[0] if codes[0] > 0 else 128 - codes[0]) if codes else 0
-
-    return process.wait_patiently(wait, lambda _: [worker.terminate() for worker in workers])
-
-
-def _work_on(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], count: int, cores: Sequence[int]) -> None:
-    process.end_with_parent()
-    if cores:
-        os.sched_setaffinity(0, cores)
-    sys.exit(terminal.run(lambda: _told(lambda: work(folder, cells, known, count))))
-
-
-def _left(folder: Folder, cells: Sequence[Cell], processes: int) -> str:
-    """How many runs are left, and about how long they take, by what those of the same method mostly took."""
-    minutes: dict[str, list[float]] = {}
-    left = []
-    for cell in cells:
-        if not folder.is_done(cell):
-            left.append(cell)
-        elif "minutes" in (facts := folder.facts(cell)):
-            minutes.setdefault(cell.method, []).append(facts["minutes"])
-    count = f"{len(cells) - len(left)} of {len(cells)} done"
-    if not minutes:
-        return count
-    overall = statistics.median(itertools.chain(*minutes.values()))  # one that was held up says little of the rest
-    total = sum(statistics.median(minutes.get(cell.method, [overall])) for cell in left)
-    share = f", {_hours(total / processes)} h in {processes} processes" if processes > 1 else ""
-    return f"{count}, about {_hours(total)} h of computing left{share}"
-
-
-def _hours(minutes: float) -> str:
-    return f"{int(minutes) // 60}:{int(minutes) % 60:02}"
+from ass_tf.studies.plan import Cell, cells_of
+from ass_tf.system import locks, storage, terminal
 
 
 def table(folder: Folder, cells: Sequence[Cell]) -> str:
@@ -135,25 +46,21 @@ def _processes(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m ass_tf.sweep", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--config", type=terminal.path, required=True, metavar="FILE", help="the sweep, e.g. configs/carla_camvid.json")
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs")
     add("--out", type=terminal.path, metavar="DIR", help="folder of the runs (default: runs/<file>)")
-    add(
-        "--processes",
-        type=_processes,
-        default=1,
-        metavar="N",
-        help="so many runs at once, each on its share of the cores",
-    )
+    text = "so many runs at once, each on its share of the cores"
+    add("--processes", type=_processes, default=1, metavar="N", help=text)
     add("--list", action="store_true", help="show the runs and what became of them, and start none")
     options = parser.parse_args(arguments)
-    return _told(lambda: _main(options))
+    return work.told(lambda: _main(options))
 
 
 def _main(options: argparse.Namespace) -> int:
-    cells = plans.cells_of(options.config, options.set)
+    cells = cells_of(options.config, options.set)
     folder = Folder(Path("runs") / options.config.stem if options.out is None else options.out)
     storage.check_folder(folder.path, "--out", config.ConfigError)
     status = 0
@@ -164,21 +71,10 @@ def _main(options: argparse.Namespace) -> int:
         folder.write_list(cells)
         if doubt := locks.weakness(folder.path):
             print(f"note: {doubt}.", flush=True)
-        print(_left(folder, cells, options.processes), flush=True)
-        given = folder, cells, {cell.name: folder.facts(cell) for cell in cells}
-        status = work(*given) if options.processes == 1 else divide(*given, options.processes)
+        print(work.left(folder, cells, options.processes), flush=True)
+        status = work.work_all(folder, cells, options.processes)
     print(f"\nmIoU of the last snapshot, mean over seeds, by number of labelled images\n{table(folder, cells)}")
     return status
-
-
-def _told(action: Callable[[], int]) -> int:
-    """Exit status; bad input and a failing disk get one line."""
-    try:
-        return action()
-    except config.ConfigError as error:
-        return terminal.complain(error, 2)
-    except OSError as error:
-        return terminal.complain(error, 1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How a drawn street looks: habits and palettes of the two looks, weather and light, development.
 
-A game's look is clean, saturated, sharp and hard-lit; a camera's is muted, hazy, soft, noisy and compressed. Where
-things stand is left to `streets`. Colours are float32 RGB, 1 = white; pictures are (3, h, w); lengths are metres.
+A game's look is clean, saturated, sharp and hard-lit; a camera's is muted, hazy, soft, noisy and compressed.
+Colours are float32 RGB, 1 = white; pictures are (3, h, w); lengths are metres.
 """
 
 from __future__ import annotations
@@ -9,16 +9,50 @@ from __future__ import annotations
 import functools
 import io
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ass_tf.streets.textures import BARS, BOARDS, HEDGE, HOUSE, MASONRY, _tint, grain, leaf_colour, paint_colour
+from ass_tf.streets.textures import BARS, BOARDS, HEDGE, HOUSE, MASONRY, grain, leaf_colour, paint_colour, tint
 
 FACADE = np.dtype(
     [("kind", "i2"), ("label", "u1"), ("base", "f4", 3), ("trim", "f4", 3), ("pane", "f4", 3), ("roof", "f4", 3)]
     + [(name, "f4") for name in ("height", "roof_height", "ground", "storey", "bay", "wide", "tall", "shop", "salt")]
 )  # one upright surface: lengths in metres; `wide` and `tall` are a window's shares of its bay and storey
+
+
+Colour = tuple[float, float, float]
+DAYLIGHT = (1.0, 0.96, 0.88)
+
+
+class Weather(NamedTuple):
+    """Sun and sky of a weather in either look; pairs are the ends of a uniform range."""
+
+    elevation: tuple[float, float]  # of the sun, degrees
+    direct: float  # strength of the sunlight
+    sunlight: Colour
+    ambient: float  # strength of the skylight
+    skylight: Colour
+    clouds: tuple[float, float]  # share of the sky
+
+
+class Sky(NamedTuple):
+    """What a look makes of a weather."""
+
+    share: float  # of the look's scenes
+    zenith: Colour  # overhead
+    fog: Colour  # of the horizon and of distant things
+    sight: float  # metres
+
+
+WEATHERS = {
+    "clear": Weather((25, 65), 0.85, DAYLIGHT, ambient=0.5, skylight=(0.92, 0.98, 1.1), clouds=(0, 0.35)),
+    "cloudy": Weather((25, 65), 0.6, DAYLIGHT, ambient=0.55, skylight=(0.96, 1, 1.04), clouds=(0.4, 0.65)),
+    "overcast": Weather((25, 65), 0.08, DAYLIGHT, ambient=0.82, skylight=(1, 1, 1), clouds=(0.8, 0.8)),
+    "hazy": Weather((25, 65), 0.3, DAYLIGHT, ambient=0.66, skylight=(1, 1, 0.98), clouds=(0, 0.5)),
+    "dusk": Weather((8, 20), 0.75, (1.15, 0.8, 0.5), ambient=0.46, skylight=(0.95, 0.92, 1.1), clouds=(0.2, 0.6)),
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +80,7 @@ class Look:
     poles: float
     signs: float
     lights: float  # share of streets with traffic lights
-    weather: tuple[float, ...]  # clear, cloudy, overcast, hazy, dusk
+    skies: dict[str, Sky]  # by weather
     saturation: tuple[float, float]  # of paint
     hues: tuple[float, ...]  # of facades
 
@@ -56,34 +90,30 @@ LOOKS = {
         focal=(0.72, 1.05), eye=(1.5, 2.5), horizon=(0.38, 0.52), lanes=(2, 2, 3, 4, 4, 6), lane=(3.3, 4.0),
         walk=(2.0, 5.0), storeys=(1, 6), tower=0.22, gap=0.36, setback=(0.0, 6.0), verge=0.4, yellow=0.75,
         parked=0.012, traffic=0.014, people=0.02, bicycles=0.004, trees=0.022, palms=0.4, poles=0.028, signs=0.016,
-        lights=0.5, weather=(0.42, 0.2, 0.1, 0.06, 0.22), saturation=(0.08, 0.62),
+        lights=0.5, saturation=(0.08, 0.62),
         hues=(0.02, 0.04, 0.06, 0.08, 0.1, 0.11, 0.12, 0.14, 0.16, 0.45, 0.55, 0.6),
+        skies={
+            "clear": Sky(0.42, zenith=(0.18, 0.42, 0.86), fog=(0.66, 0.82, 0.98), sight=1500),
+            "cloudy": Sky(0.2, zenith=(0.3, 0.5, 0.85), fog=(0.75, 0.85, 0.95), sight=1200),
+            "overcast": Sky(0.1, zenith=(0.55, 0.6, 0.68), fog=(0.7, 0.74, 0.78), sight=500),
+            "hazy": Sky(0.06, zenith=(0.62, 0.72, 0.8), fog=(0.8, 0.8, 0.76), sight=180),
+            "dusk": Sky(0.22, zenith=(0.3, 0.32, 0.6), fog=(1.0, 0.66, 0.4), sight=600),
+        },
     ),
     "camera": Look(
         focal=(0.95, 1.25), eye=(1.1, 1.4), horizon=(0.4, 0.5), lanes=(1, 2, 2, 2, 3, 4), lane=(2.8, 3.5),
         walk=(1.6, 4.0), storeys=(2, 6), tower=0.04, gap=0.24, setback=(0.0, 3.0), verge=0.22, yellow=0.04,
         parked=0.05, traffic=0.02, people=0.045, bicycles=0.012, trees=0.038, palms=0.0, poles=0.045, signs=0.03,
-        lights=0.55, weather=(0.18, 0.25, 0.36, 0.16, 0.05), saturation=(0.03, 0.38),
-        hues=(0.03, 0.06, 0.08, 0.1, 0.11, 0.13, 0.15, 0.58),
+        lights=0.55, saturation=(0.03, 0.38), hues=(0.03, 0.06, 0.08, 0.1, 0.11, 0.13, 0.15, 0.58),
+        skies={
+            "clear": Sky(0.18, zenith=(0.45, 0.6, 0.82), fog=(0.86, 0.9, 0.94), sight=400),
+            "cloudy": Sky(0.25, zenith=(0.6, 0.7, 0.83), fog=(0.88, 0.9, 0.92), sight=350),
+            "overcast": Sky(0.36, zenith=(0.8, 0.82, 0.84), fog=(0.9, 0.91, 0.91), sight=260),
+            "hazy": Sky(0.16, zenith=(0.82, 0.84, 0.84), fog=(0.9, 0.9, 0.87), sight=110),
+            "dusk": Sky(0.05, zenith=(0.55, 0.55, 0.68), fog=(0.98, 0.82, 0.68), sight=300),
+        },
     ),
 }  # fmt: skip
-# Colour overhead, colour of the horizon and of distant things, sight in metres; in the order of `Look.weather`.
-SKIES = {
-    "game": (
-        ((0.18, 0.42, 0.86), (0.66, 0.82, 0.98), 1500),
-        ((0.3, 0.5, 0.85), (0.75, 0.85, 0.95), 1200),
-        ((0.55, 0.6, 0.68), (0.7, 0.74, 0.78), 500),
-        ((0.62, 0.72, 0.8), (0.8, 0.8, 0.76), 180),
-        ((0.3, 0.32, 0.6), (1.0, 0.66, 0.4), 600),
-    ),
-    "camera": (
-        ((0.45, 0.6, 0.82), (0.86, 0.9, 0.94), 400),
-        ((0.6, 0.7, 0.83), (0.88, 0.9, 0.92), 350),
-        ((0.8, 0.82, 0.84), (0.9, 0.91, 0.91), 260),
-        ((0.82, 0.84, 0.84), (0.9, 0.9, 0.87), 110),
-        ((0.55, 0.55, 0.68), (0.98, 0.82, 0.68), 300),
-    ),
-}
 
 
 @functools.cache
@@ -118,44 +148,47 @@ class Light:
 
 def sample_light(look: str, rng) -> Light:
     """Weather and hour of one scene."""
-    weather = rng.choice(5, p=LOOKS[look].weather)
-    elevation = np.deg2rad(rng.uniform(8, 20) if weather == 4 else rng.uniform(25, 65))
+    skies = LOOKS[look].skies
+    name = list(skies)[rng.choice(len(skies), p=[sky.share for sky in skies.values()])]
+    weather, sky = WEATHERS[name], skies[name]
+    elevation = np.deg2rad(rng.uniform(*weather.elevation))
     azimuth = rng.uniform(0, 2 * np.pi)
-    strength = (0.85, 0.6, 0.08, 0.3, 0.75)[weather] * rng.uniform(0.85, 1.15)
-    ambient = (0.5, 0.55, 0.82, 0.66, 0.46)[weather] * rng.uniform(0.85, 1.15)
-    warm = np.float32([1.0, 0.96, 0.88] if weather != 4 else [1.15, 0.8, 0.5])
-    blue = np.float32([[0.92, 0.98, 1.1], [0.96, 1, 1.04], [1, 1, 1], [1, 1, 0.98], [0.95, 0.92, 1.1]][weather])
-    zenith, fog, sight = SKIES[look][weather]
     c, s = np.cos(elevation), np.sin(elevation)
+    direct, ambient = weather.direct * rng.uniform(0.85, 1.15), weather.ambient * rng.uniform(0.85, 1.15)
+    zenith = np.float32(sky.zenith) * rng.uniform(0.85, 1.12, 3).astype(np.float32)
+    fog = np.float32(sky.fog) * rng.uniform(0.94, 1.04, 3).astype(np.float32)
+    # Every weather draws its clouds, so that a seed keeps its scene; overcast has nothing to draw.
+    ranges = {each: weather.clouds for each, weather in WEATHERS.items()}
+    clouds = {each: low if low == high else rng.uniform(low, high) for each, (low, high) in ranges.items()}
     return Light(
         sun=np.float32([np.sin(azimuth) * c, s, np.cos(azimuth) * c]),
-        direct=strength * warm,
-        ambient=ambient * blue,
+        direct=direct * np.float32(weather.sunlight),
+        ambient=ambient * np.float32(weather.skylight),
         shadow=(float(-np.sin(azimuth) * c / s), float(-np.cos(azimuth) * c / s)),
-        zenith=np.float32(zenith) * rng.uniform(0.85, 1.12, 3).astype(np.float32),
-        fog=np.float32(fog) * rng.uniform(0.94, 1.04, 3).astype(np.float32),
-        clouds=(rng.uniform(0, 0.35), rng.uniform(0.4, 0.65), 0.8, rng.uniform(0, 0.5), rng.uniform(0.2, 0.6))[weather],
-        sight=sight * rng.uniform(0.7, 1.3),
+        zenith=zenith,
+        fog=fog,
+        clouds=clouds[name],
+        sight=sky.sight * rng.uniform(0.7, 1.3),
     )
 
 
 def paint_sky(light: Light, across, up, salt: float):
     """Sky in the directions (across, up, 1): arrays (h, w) -> float32 (3, h, w)."""
     height = np.clip(up / 0.55, 0, 1) ** np.float32(0.6)
-    sky = _tint(light.fog) + _tint(light.zenith - light.fog) * height
+    sky = tint(light.fog) + tint(light.zenith - light.fog) * height
     u, v = across / (up + 0.12), 1 / (up + 0.12)
     noise = grain(u, v, 60, salt) + 0.4 * grain(u, v, 190, salt + 0.37)
     cloud = np.clip((noise + 2.6 * light.clouds - 1.6) * 0.9, 0, 1) * np.float32(0.9)
-    white = _tint(np.clip(light.ambient * 0.75 + light.direct * 0.6 + 0.1, 0, 1.05)) * (1 - 0.07 * np.clip(noise, 0, 2))
+    white = tint(np.clip(light.ambient * 0.75 + light.direct * 0.6 + 0.1, 0, 1.05)) * (1 - 0.07 * np.clip(noise, 0, 2))
     sky += (white - sky) * cloud
     if light.sun[2] > 0:
         glow = np.exp(-8 * ((across - light.sun[0]) ** 2 + (up - light.sun[1]) ** 2))
-        sky += _tint(light.direct * 0.5) * glow
+        sky += tint(light.direct * 0.5) * glow
     return sky
 
 
-def sample_facade(look: str, rng, kind: int, label: int, height: float = 0.0) -> tuple:
-    """One row of FACADE; a building's height is rounded to whole storeys."""
+def sample_facade(look: str, rng, kind: int, label: int, height: float = 0.0) -> dict[str, Any]:
+    """The fields of one row of FACADE; a building's height is rounded to whole storeys."""
     habits = LOOKS[look]
     value = (0.5, 1.0) if look == "game" else (0.38, 0.85)
     base = paint_colour(rng, habits.hues, habits.saturation, value)
@@ -167,7 +200,9 @@ def sample_facade(look: str, rng, kind: int, label: int, height: float = 0.0) ->
         elif kind == BOARDS:
             base = paint_colour(rng, (0.07, 0.09), (0.1, 0.5), (0.35, 0.85))
         slat, salt = rng.uniform(0.14, 0.3), rng.random()
-        return kind, label, base, base, base, base, height, 0, 0, 1, slat, 0.5, 0.5, 0, salt
+        plain = {"trim": base, "pane": base, "roof": base, "roof_height": 0, "ground": 0, "storey": 1, "shop": 0}
+        fields = {"height": height, "bay": slat, "wide": 0.5, "tall": 0.5, "salt": salt}
+        return {"kind": kind, "label": label, "base": base, **plain, **fields}
     storey = rng.uniform(2.9, 3.9)
     pitched = rng.random() < (0.2 if look == "game" else 0.6) and height < 22
     roof_height = rng.uniform(1.2, 2.6) if pitched else rng.uniform(0.2, 0.7)
@@ -179,8 +214,11 @@ def sample_facade(look: str, rng, kind: int, label: int, height: float = 0.0) ->
     shop = float(rng.random()) if rng.random() < 0.6 else -1.0
     wide, tall = (rng.uniform(0.35, 0.62), rng.uniform(0.4, 0.62)) if kind == HOUSE else (0.9, rng.uniform(0.55, 0.85))
     bay, salt = rng.uniform(1.7, 3.4), rng.random()
-    paints, upright = (base, trim, pane, roof), (height, roof_height, ground, storey)
-    return kind, label, *paints, *upright, bay, wide, tall, shop, salt
+    return {
+        "kind": kind, "label": label, "base": base, "trim": trim, "pane": pane, "roof": roof, "height": height,
+        "roof_height": roof_height, "ground": ground, "storey": storey, "bay": bay, "wide": wide, "tall": tall,
+        "shop": shop, "salt": salt,
+    }  # fmt: skip
 
 
 def develop(image, depth, look: str, light: Light, rng):
@@ -199,11 +237,11 @@ def develop(image, depth, look: str, light: Light, rng):
     _, h, w = image.shape
     clear = np.exp(depth * np.float32(-1 / light.sight))
     clear[np.isinf(depth)] = 1
-    image -= _tint(light.fog)
+    image -= tint(light.fog)
     image *= clear
-    image += _tint(light.fog)
+    image += tint(light.fog)
     game = look == "game"
-    image *= _tint(rng.normal(1, 0.015 if game else 0.035, 3)) * (
+    image *= tint(rng.normal(1, 0.015 if game else 0.035, 3)) * (
         rng.uniform(0.9, 1.12) if game else float(np.exp(rng.normal(0.16, 0.18)))
     )
     grey = image.sum(0) / 3

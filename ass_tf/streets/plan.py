@@ -1,22 +1,49 @@
 """Plans of drawn streets: the road, the lots, what stands and what moves, by the habits of a look.
 
-Drawing is left to `streets`. Lengths are metres.
+Lengths are metres: s right of the camera's own path, z ahead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from ass_tf.streets import looks, textures
+from ass_tf.streets import looks, textures, things
+from ass_tf.streets.canvas import BUILDING, CAR, FENCE, ROAD, SIDEWALK, TERRAIN, VEGETATION, WALL, View
 from ass_tf.streets.looks import FACADE
 from ass_tf.streets.textures import BARS, BOARDS, GLASS, HEDGE, HOUSE, MASONRY
-from ass_tf.streets.things import BUILDING, CAR, FENCE, ROAD, SIDEWALK, TERRAIN, VEGETATION, VEHICLES, WALL, View
+from ass_tf.streets.vehicles import VEHICLES, draw_vehicle
 
 FAR = 140  # metres that are drawn
 SCREENS = ((HEDGE, VEGETATION), (BOARDS, FENCE), (BARS, FENCE), (BARS, FENCE), (MASONRY, WALL))
 PLAIN, GRASS, SIDE_ROAD = range(3)  # what the ground of a lot is
+
+
+class Face(NamedTuple):
+    """An upright surface along the road, with an end that is turned to the camera."""
+
+    facade: int  # row of Street.facades
+    offset: float  # s
+    z0: float  # where it begins
+    z1: float
+    back: float  # s of the end's other edge
+    gable: float  # height of the end's middle above its edges
+
+
+class Thing(NamedTuple):
+    """What stands or moves in a street."""
+
+    z: float
+    s: float
+    half_width: float
+    half_length: float
+    height: float
+    draw: Callable[..., None]  # takes a canvas, a random generator, s and z
+    has_crown: bool  # casts a shadow as a tree does
 
 
 @dataclass
@@ -40,7 +67,7 @@ class Street:
     lots: np.ndarray  # uint8 (2, n). Ground of the lots by metre
     tops: np.ndarray  # float32 (2, n). Height of what casts a shadow there
     facades: np.ndarray  # FACADE (m,)
-    faces: list[tuple[int, float, float, float, float, float]]  # facade, offset, z0, z1, far offset, gable
+    faces: list[Face]
 
     BEHIND = 20  # metres behind the camera where `lots` and `tops` begin
 
@@ -134,7 +161,7 @@ def plan_street(look: str, rng, h: int, w: int) -> Street:
 
     def add(kind, label, height, offset, z0, z1, deep, gable=0.0):
         rows.append(looks.sample_facade(look, rng, kind, label, height))
-        street.faces.append((len(rows) - 1, offset, z0, z1, offset + deep, gable))
+        street.faces.append(Face(len(rows) - 1, offset, z0, z1, offset + deep, gable))
 
     def screen(offset, z0, z1, sign):
         kind, label = SCREENS[rng.integers(len(SCREENS))]
@@ -165,38 +192,33 @@ def plan_street(look: str, rng, h: int, w: int) -> Street:
     if street.end < FAR:
         for s in (-60.0, -40.0, -20.0, 0.1, 20.0, 40.0):
             add(HOUSE, BUILDING, rng.uniform(8, 20), s, street.end + 4, street.end + 5, 20.0)
-    street.facades = np.array(rows, FACADE)
+    street.facades = np.array([tuple(row[field] for field in FACADE.names) for row in rows], FACADE)
     return street
 
 
-def place_things(street: Street, look: str, rng) -> list[tuple]:
-    """What stands and moves in a street.
-
-    Returns:
-        things: list of (z, s, half width, half length, height, name of a method of Things, its further arguments), the
-            farthest first; metres.
-    """
-    habits, things = looks.LOOKS[look], []
+def place_things(street: Street, look: str, rng) -> list[Thing]:
+    """What stands and moves in a street, the farthest first."""
+    habits, found = looks.LOOKS[look], []
     busy = rng.gamma(2.0, 0.5, 5)  # how full of each sort of thing this scene is
     kerbs = [street.mid + sign * street.half for sign in (-1, 1)]
     junction, mast = street.crossing or rng.uniform(12, 40), bool(rng.random() < (0.7 if look == "game" else 0.2))
     lit, state = rng.random() < habits.lights, int(rng.integers(3))
 
-    def add(name, z, s, wide, deep, height, *more):
-        things.append((float(z), float(s), wide, deep, height, name, more))
+    def add(z, s, half_width, half_length, height, draw, has_crown=False):
+        found.append(Thing(float(z), float(s), half_width, half_length, height, draw, has_crown))
 
     def vehicle(s, z, heading):
-        kind = list(VEHICLES)[rng.choice(6, p=[0.36, 0.3, 0.19, 0.09, 0.03, 0.03])]
-        label, (length, width), *_ = VEHICLES[kind]
-        if z - length * abs(np.cos(heading)) / 2 < 3.5 + 2 * (abs(s) < 2.5):
+        form = VEHICLES[rng.choice(len(VEHICLES), p=[vehicle.share for vehicle in VEHICLES])]
+        if z - form.length * abs(np.cos(heading)) / 2 < 3.5 + 2 * (abs(s) < 2.5):
             return
         if rng.random() < (0.35 if look == "game" else 0.7):
             colour = np.float32([1, 1, 1]) * rng.choice([0.05, 0.1, 0.25, 0.45, 0.65, 0.85, 0.92])
         else:
             ranges = ((0.5, 0.95), (0.35, 0.95)) if look == "game" else ((0.3, 0.8), (0.15, 0.6))
             colour = textures.paint_colour(rng, (0.0, 0.03, 0.12, 0.33, 0.55, 0.6, 0.63), *ranges)
-        wide, deep = (max(width, abs(f(heading)) * length) / 2 for f in (np.sin, np.cos))
-        add("vehicle", z, s, wide, deep, 1.3 if label == CAR else 3.0, kind, colour, heading)
+        half_width, half_length = (max(form.width, abs(f(heading)) * form.length) / 2 for f in (np.sin, np.cos))
+        draw = partial(draw_vehicle, form=form, colour=colour, heading=heading)
+        add(z, s, half_width, half_length, 1.3 if form.label == CAR else 3.0, draw)
 
     for i, sign in enumerate((-1, 1)):
         kerb, outer = kerbs[i], street.front(i)
@@ -209,10 +231,11 @@ def place_things(street: Street, look: str, rng) -> list[tuple]:
             z, s = 4 + 60 * rng.random() ** 1.5, kerb + (outer - kerb) * rng.uniform(0.1, 0.95)
             for _ in range(rng.choice([1, 1, 1, 2, 3])):
                 s, z = s + rng.uniform(-0.6, 0.6), z + rng.uniform(-0.3, 0.5)
-                add("person", z, s, 0.22, 0.15, 1.6)
+                add(z, s, 0.22, 0.15, 1.6, things.draw_person)
         for _ in range(rng.poisson(45 * habits.bicycles * busy[2])):
             squeeze = rng.uniform(0.3, 1.0)
-            add("bicycle", rng.uniform(5, 40), kerb + sign * rng.uniform(0.4, 1.2), 0.4 * squeeze, 0.2, 0.8, squeeze)
+            z, s = rng.uniform(5, 40), kerb + sign * rng.uniform(0.4, 1.2)
+            add(z, s, 0.4 * squeeze, 0.2, 0.8, partial(things.draw_bicycle, squeeze=squeeze))
         form, leaf = rng.choice(["round", "round", "tall", "bush"]), textures.leaf_colour(look, rng)
         form = "palm" if rng.random() < habits.palms else form
         avenue = rng.random() < 0.4
@@ -224,25 +247,27 @@ def place_things(street: Street, look: str, rng) -> list[tuple]:
                 s = outer + sign * rng.uniform(1.5, 7) if garden else kerb + sign * rng.uniform(0.6, 1.0)
                 height = rng.uniform(0.8, 1.8) if form == "bush" else rng.uniform(4, 11)
                 colour = np.clip(leaf * rng.uniform(0.85, 1.15), 0, 1)
-                add("tree", z, s, 0.25 * height, 0.25 * height, height, form, height, colour)
+                draw = partial(things.draw_tree, form=form, height=height, colour=colour)
+                add(z, s, 0.25 * height, 0.25 * height, height, draw, has_crown=height > 2.5)
         tall = rng.uniform(4.5, 9)
         for z in np.arange(rng.uniform(4, 20), 110, 1 / habits.poles * rng.uniform(0.6, 1.5)):
-            add("lamp", z, kerb + sign * 0.5, 0.08, 0.08, tall, sign, tall)
+            add(z, kerb + sign * 0.5, 0.08, 0.08, tall, partial(things.draw_lamp, side=sign, height=tall))
         for z in rng.uniform(5, 55, rng.poisson(60 * habits.signs)):
-            add("sign", z, kerb + sign * rng.uniform(0.4, 0.9), 0.3, 0.05, 2.8, look)
+            add(z, kerb + sign * rng.uniform(0.4, 0.9), 0.3, 0.05, 2.8, partial(things.draw_sign, look=look))
         for z in (junction, junction + rng.uniform(10, 16)) if lit else ():
-            add("signal", z, kerb + sign * 0.4, 0.08, 0.08, 4, sign, mast, state)
+            draw = partial(things.draw_signal, side=sign, mast=mast, state=state)
+            add(z, kerb + sign * 0.4, 0.08, 0.08, 4, draw)
     for j in range(street.lanes):
         z, at = rng.uniform(8, 40), street.mid - street.half + street.parking + (j + 0.5) * street.lane
         while z < min(110, street.end - 12):
             if rng.random() < 26 * habits.traffic * busy[4]:
                 vehicle(at + rng.normal(0, 0.15), z, 0.0 if j >= street.lanes // 2 else np.pi)
             if rng.random() < habits.bicycles * 6:
-                add("rider", z + 8, at + 0.35 * street.lane, 0.25, 0.7, 1.7)
+                add(z + 8, at + 0.35 * street.lane, 0.25, 0.7, 1.7, things.draw_rider)
             z += rng.uniform(12, 34)
     if street.end < FAR and rng.random() < 0.7:
         vehicle(rng.uniform(-9, 9), street.end - 4.5, np.pi / 2 * rng.choice([-1, 1]))
     if street.crossing and rng.random() < 0.6:
         for s in rng.uniform(*kerbs, rng.integers(1, 5)):
-            add("person", street.crossing + rng.uniform(0.5, 2.5), s, 0.22, 0.15, 1.6)
-    return sorted(things, key=lambda thing: -thing[0])
+            add(street.crossing + rng.uniform(0.5, 2.5), s, 0.22, 0.15, 1.6, things.draw_person)
+    return sorted(found, key=lambda thing: -thing.z)

@@ -2,21 +2,22 @@
 
 A scene is a bending road seen through a pinhole camera: ground pixels are found by inverse perspective, upright
 surfaces (facades, fences, hedges) column by column, things (cars, people, trees, poles) as polygons at twice the size.
-Labels come from the same geometry as the image. Plans, things, textures and light are left to the other `street_*`,
-writing data sets to `streets`.
+Labels come from the same geometry as the image.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from ass_tf.streets import looks, textures
-from ass_tf.streets.plan import FAR, Street, place_things, plan_street
+from ass_tf.streets.canvas import BUILDING, ROAD, SKY, TERRAIN, VEGETATION, Canvas
+from ass_tf.streets.plan import FAR, Street, Thing, place_things, plan_street
 from ass_tf.streets.textures import BARS
-from ass_tf.streets.things import BUILDING, ROAD, SKY, TERRAIN, VEGETATION, Things
 
-LOOKS = ("game", "camera")
+LOOKS = ("game", "camera")  # a look's place here is part of every scene's seed
 
 
 def raster_faces(street: Street, depth, see_through: bool):
@@ -47,25 +48,21 @@ def raster_faces(street: Street, depth, see_through: bool):
         np.copyto(shown[block], mark, where=inside)
         np.copyto(depth[block], z.astype(np.float32), where=inside)
 
-    for index, offset, z0, z1, far, gable in sorted(street.faces, key=lambda face: (-face[3], -abs(face[1]))):
-        if (street.facades["kind"][index] == BARS) != see_through or z1 < 1:
+    for face in sorted(street.faces, key=lambda face: (-face.z1, -abs(face.offset))):
+        if (street.facades["kind"][face.facade] == BARS) != see_through or face.z1 < 1:
             continue
-        height = street.facades["height"][index]
-        z = view.wall_depth(offset)
-        fill(2 * index, np.where(np.isfinite(z), z, 1e6), height, (z >= max(z0, 1)) & (z < z1))
+        height, z0 = street.facades["height"][face.facade], face.z0
+        z = view.wall_depth(face.offset)
+        fill(2 * face.facade, np.where(np.isfinite(z), z, 1e6), height, (z >= max(z0, 1)) & (z < face.z1))
         if z0 > 1.5:
             s = (columns - view.centre) / view.focal * z0 - view.curve * z0 * z0 / 2
-            middle, half = (offset + far) / 2, abs(far - offset) / 2
-            fill(
-                2 * index + 1,
-                np.full(view.w, z0),
-                height + gable * (1 - np.abs(s - middle) / half),
-                np.abs(s - middle) <= half,
-            )
+            half = abs(face.back - face.offset) / 2
+            aside = np.abs(s - (face.offset + face.back) / 2)  # from the end's middle
+            fill(2 * face.facade + 1, np.full(view.w, z0), height + face.gable * (1 - aside / half), aside <= half)
     return shown
 
 
-def shadow_masks(street: Street, things) -> np.ndarray:
+def shadow_masks(street: Street, things: Sequence[Thing]) -> np.ndarray:
     """Shares of the sunlight (0) and of all light (1) that things keep from the ground: float32 (2, h, w)."""
     view, fall = street.view, np.array([street.light.shadow[0], 0, street.light.shadow[1]])
     masks = [Image.new("L", (view.w, view.h)) for _ in range(2)]
@@ -75,19 +72,20 @@ def shadow_masks(street: Street, things) -> np.ndarray:
         if outline[:, 2].min() > 1.5:
             pen.polygon(view.project(outline.tolist()), fill=strength)
 
-    for z, s, wide, deep, height, name, _ in things:
+    for z, s, half_width, half_length, height, _, has_crown in things:
         if z > 45:
             continue
-        slim, crown = deep < 0.2, name == "tree" and height > 2.5
-        turn = np.linspace(0, 2 * np.pi, 10, endpoint=False) if crown else np.pi * np.array([0.25, 0.75, 1.25, 1.75])
-        outline = np.stack([s + 1.41 * wide * np.cos(turn), 0 * turn, z + 1.41 * deep * np.sin(turn)], 1)
-        if not (crown or wide < 0.1):
+        slim = half_length < 0.2
+        corners = np.pi * np.array([0.25, 0.75, 1.25, 1.75])
+        turn = np.linspace(0, 2 * np.pi, 10, endpoint=False) if has_crown else corners
+        outline = np.stack([s + 1.41 * half_width * np.cos(turn), 0 * turn, z + 1.41 * half_length * np.sin(turn)], 1)
+        if not (has_crown or half_width < 0.1):
             fill(pens[1], outline, 190)
         if sunny and not slim:
-            for step in (0.55, 0.7, 0.9) if crown else (0, 0.33, 0.66, 1):
+            for step in (0.55, 0.7, 0.9) if has_crown else (0, 0.33, 0.66, 1):
                 fill(pens[0], outline + fall * height * step, 255)
-        if sunny and (slim or crown):
-            foot = np.array([[s - min(wide, 0.15), 0, z], [s + min(wide, 0.15), 0, z]])
+        if sunny and (slim or has_crown):
+            foot = np.array([[s - min(half_width, 0.15), 0, z], [s + min(half_width, 0.15), 0, z]])
             fill(pens[0], np.concatenate([foot, foot[::-1] + fall * height * 0.8]), 255)
     soft = ImageFilter.BoxBlur(view.h / 256)
     return np.stack([np.asarray(mask.filter(soft), np.float32) / 255 for mask in masks])
@@ -142,10 +140,10 @@ def draw_scene(look: str, seed: int, size: tuple[int, int] = (256, 512)) -> tupl
 
     for see_through in (False, True):
         draw_faces(street, image, label, depth, see_through)
-    canvas = Things(view, light)
-    for z, s, _, _, height, name, more in things:
-        canvas.sunlit = 0.15 if street.in_shadow(s, height / 2, z) else 1.0
-        getattr(canvas, name)(rng, s, z, *more)
+    canvas = Canvas(view, light)
+    for thing in things:
+        canvas.sunlit = 0.15 if street.in_shadow(thing.s, thing.height / 2, thing.z) else 1.0
+        thing.draw(canvas, rng, thing.s, thing.z)
     compose(canvas, image, label, depth)
     leaves = np.flatnonzero(label == VEGETATION)
     z = np.minimum(depth.ravel()[leaves], 300)
@@ -167,7 +165,7 @@ def draw_faces(street: Street, image, label, depth, see_through: bool) -> None:
     facade, end = face >> 1, face & 1 == 1
     s = ((column + 0.5 - view.centre) / view.focal).astype(np.float32) * z - view.curve / 2 * z * z
     y = view.eye - ((row + 0.5 - view.horizon) / view.focal).astype(np.float32) * z
-    offsets = np.array([face[1] for face in street.faces], np.float32)[facade]
+    offsets = np.array([face.offset for face in street.faces], np.float32)[facade]
     footprint = z / view.focal * np.where(end, 1, z / np.maximum(np.abs(offsets), 0.5))
     towards = np.array([light.face(-1, 0, 0), light.face(1, 0, 0), light.face(0, 0, -1)], np.float32) - light.ambient
     sun = np.take(towards.T, np.where(end, 2, offsets < 0), 1) * ~street.in_shadow(s, y, z)
@@ -196,22 +194,19 @@ def skyline(street: Street, look: str, rng, image, label, depth, cut: int) -> No
         label[first:cut][inside], depth[first:cut][inside] = what, far
 
 
-def compose(canvas: Things, image, label, depth) -> None:
+def compose(canvas: Canvas, image, label, depth) -> None:
     """Puts the things on the picture where they are nearer than what is there, edges smooth in the image alone."""
-    inks = np.asarray(canvas.canvas, np.int32)
-    inks = [inks[i::2, j::2].ravel() for i in (0, 1) for j in (0, 1)]
-    at = np.flatnonzero(inks[0] | inks[1] | inks[2] | inks[3])
-    colours = np.array([ink[0] for ink in canvas.inks], np.float32).T
-    ids = np.array([ink[1] for ink in canvas.inks], np.uint8)
-    depths = np.array([ink[2] for ink in canvas.inks], np.float32)
+    inks = np.asarray(canvas.image, np.int32)
+    samples = [inks[i::2, j::2].ravel() for i in (0, 1) for j in (0, 1)]  # the four within each pixel
+    at = np.flatnonzero(samples[0] | samples[1] | samples[2] | samples[3])
+    samples = [sample[at] for sample in samples]
+    colours, ids, depths = (np.array(values) for values in zip(*canvas.inks))
+    colours, ids, depths = colours.astype(np.float32).T, ids.astype(np.uint8), depths.astype(np.float32)
     behind, reach = depth.ravel()[at], depths * np.float32(0.985) - np.float32(0.3)
+    nearer = [reach[ink] < behind for ink in samples]
     flat = image.reshape(3, -1)
     under = flat[:, at]
-    total = np.zeros_like(under)
-    for layer in inks:
-        ink = layer[at]
-        near = reach[ink] < behind
-        total += np.where(near, np.take(colours, ink, 1), under)
-    flat[:, at] = total / 4
+    flat[:, at] = sum(np.where(near, np.take(colours, ink, 1), under) for ink, near in zip(samples, nearer)) / 4
+    ink, near = samples[-1], nearer[-1]  # labels and depths do not mix: the last of the four stands for its pixel
     label.ravel()[at[near]] = ids[ink[near]]
     depth.ravel()[at[near]] = depths[ink[near]]

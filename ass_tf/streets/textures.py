@@ -1,6 +1,6 @@
 """Colours, noise and textures of drawn streets: ground, facades, fences, hedges.
 
-Colours are float32 RGB, 1 = white; pictures are (3, h, w); lengths are metres. Light is left to `street_looks`.
+Colours are float32 RGB, 1 = white; pictures are (3, h, w); lengths are metres.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def cover(x, low, high, period, footprint):
     return edge + (np.clip((high - low) / period, 0, 1) - edge) * far
 
 
-def _tint(colour) -> np.ndarray:
+def tint(colour) -> np.ndarray:
     """A colour (3,) as float32 (3, 1, 1), to be spread over pictures (3, h, w), far faster than over (h, w, 3)."""
     return np.asarray(colour, np.float32)[:, None, None]
 
@@ -87,14 +87,14 @@ def paint_ground(look: str, rng, road, grass, s, z, focal: float, white, yellow,
     joint = np.maximum(joint, cover(np.mod(z, slab), 0, 0.03, slab, pixel * z / 2))
     stone = paint_colour(rng, (0.03, 0.08, 0.1, 0.6), (0.0, 0.22), (0.5, 0.82) if game else (0.45, 0.78))
     tiles = cell_random(np.floor(s / slab), np.floor(z / slab), salt)
-    colour = _tint(stone) * (1 + 0.07 * fine + 0.06 * patches - 0.25 * joint + 0.1 * (tiles - 0.5) * near)
+    colour = tint(stone) * (1 + 0.07 * fine + 0.06 * patches - 0.25 * joint + 0.1 * (tiles - 0.5) * near)
     edge = cover(kerb, 0.0, 0.22, 1e3, pixel) * (kerb < 5) * np.float32(0.7)
-    colour += (_tint([0.72, 0.71, 0.68]) * (1.1 if game else 0.9) - colour) * edge
+    colour += (tint([0.72, 0.71, 0.68]) * (1.1 if game else 0.9) - colour) * edge
     lawn = leaf_colour(look, rng) * np.float32([1.15, 1.05, 0.8])
-    np.copyto(colour, _tint(lawn) * (1 + 0.16 * fine + 0.14 * patches), where=grass)
-    street = _tint(asphalt) * (shade * (1 - 0.12 * cover(-kerb, 0.0, 0.35, 1e3, pixel)))
-    street += (_tint([0.95, 0.95, 0.93]) - street) * (white * np.clip(fresh, 0, 1))
-    street += (_tint([0.95, 0.7, 0.12]) - street) * (yellow * np.clip(fresh, 0, 1))
+    np.copyto(colour, tint(lawn) * (1 + 0.16 * fine + 0.14 * patches), where=grass)
+    street = tint(asphalt) * (shade * (1 - 0.12 * cover(-kerb, 0.0, 0.35, 1e3, pixel)))
+    street += (tint([0.95, 0.95, 0.93]) - street) * (white * np.clip(fresh, 0, 1))
+    street += (tint([0.95, 0.7, 0.12]) - street) * (yellow * np.clip(fresh, 0, 1))
     np.copyto(colour, street, where=road)
     return colour
 

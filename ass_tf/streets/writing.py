@@ -1,9 +1,4 @@
-"""Data sets of drawn streets, in the layouts of GTA5 (look "game") and Cityscapes (look "camera").
-
-Drawing a scene is `street_scene`'s, reading the files `datasets`'.
-
-    python -m ass_tf.streets OUT [--source 300] [--target 120] [--val 40] [--size 256x512] [--seed 0]
-"""
+"""Data sets of drawn streets, in the layouts of GTA5 (look "game") and Cityscapes (look "camera")."""
 
 from __future__ import annotations
 
@@ -18,10 +13,8 @@ from pathlib import Path
 from PIL import Image
 
 from ass_tf import labels
-from ass_tf.streets.scene import LOOKS, draw_scene
+from ass_tf.streets.scene import draw_scene
 from ass_tf.system import storage
-
-__all__ = ["LOOKS", "draw_scene", "write_cityscapes", "write_gta5"]
 
 CITIES = {"train": "drawnville", "val": "penciltown", "test": "inkstadt"}
 

@@ -1,1 +1,1 @@
-"""Many runs: plans, results, tables and charts."""
+"""Many runs: plans, the work on them, results, tables, charts and the page."""

@@ -1,7 +1,4 @@
-"""A sweep's folder: the runs, who works on each, what failed, what was printed.
-
-Which runs there are is left to `plans`, who does the work to `sweep`.
-"""
+"""A sweep's folder: the runs, who works on each, what failed, what was printed."""
 
 from __future__ import annotations
 
@@ -14,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ass_tf import config
-from ass_tf.studies import plan as plans
-from ass_tf.studies.plan import Cell
+from ass_tf.studies.plan import Cell, listed
 from ass_tf.system import locks, process, storage
 
 TRAIN = [sys.executable, "-m", "ass_tf.train"]
@@ -40,7 +36,7 @@ class Folder:
         file = self.path / "sweep.json"
         self.status.mkdir(parents=True, exist_ok=True)
         with self._patiently_locked():
-            found = {cell["name"]: cell for cell in plans.listed(file)}
+            found = {cell["name"]: cell for cell in listed(file)}
             for cell in cells:
                 found[cell.name] = {"name": cell.name} | {
                     key: getattr(cell, key) for key in ("method", "variant", "labelled", "seed")
@@ -81,9 +77,8 @@ class Folder:
         last = (self.result(cell) or {}).get("last")
         score = last.get("miou") if isinstance(last, dict) else last
         if not isinstance(score, float | int | None):
-            raise config.ConfigError(
-                f"{self.run(cell) / 'result.json'}: last.miou must be a number. Received: {score}."
-            )
+            file = self.run(cell) / "result.json"
+            raise config.ConfigError(f"{file}: last.miou must be a number. Received: {score}.")
         return score
 
     def outcome(self, cell: Cell) -> str | None:
@@ -130,11 +125,7 @@ class Folder:
         try:
             with open(log, "w", encoding="utf-8") as stream:
                 status = process.run_to_end(
-                    command,
-                    stdout=stream,
-                    stderr=stream,
-                    pass_fds=[lock.fileno()],
-                    preexec_fn=process.end_with_parent,
+                    command, stdout=stream, stderr=stream, pass_fds=[lock.fileno()], preexec_fn=process.end_with_parent
                 )
             if not self.is_done(cell):
                 facts["failed"] = _reason(status, log.read_text(encoding="utf-8", errors="replace"))

@@ -1,7 +1,4 @@
-"""Curves, bars and planes as SVG that takes its text's colour from the page, light or dark.
-
-What is drawn is chosen in `report`; everything here takes plain values.
-"""
+"""Curves, bars and planes as SVG that takes its text's colour from the page, light or dark."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -22,28 +20,18 @@ from ass_tf.system import storage
 # Told apart by readers who see few colours, on white and on black alike. Source: Okabe and Ito 2008, a little lighter.
 COLOURS = {"oracle": "#8c8c8c", "joint": "#d98200", "GA": "#0a85c9", "GA+FCSA": "#1a9e77", "GA+CSA": "#c4609a"}
 OTHERS = ("#b5a400", "#d1491f", "#56b4e9", "#7a5cc4", "#3f7f2b", "#a0522d", "#008b8b", "#b03060")
+Curve = tuple[Sequence[int], Sequence[float]]  # numbers, values
+Means = tuple[Sequence[int], Sequence[float], Sequence[float]]  # numbers, means, spreads
 INK, GRID = "#010203", "#040506"  # stand for the page's own colours until the text is written
 LONGEST = 40  # letters of a name in a chart
-STYLE = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": GRID,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "legend.frameon": False,
-    "grid.color": GRID,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.6,
+STYLE: Any = {  # Any: matplotlib's types spell out each key
+    "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "lines.linewidth": 1.6,
+    "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "axes.edgecolor": GRID, "grid.color": GRID, "axes.grid": True, "axes.axisbelow": True,
+    "axes.facecolor": "none", "figure.facecolor": "none", "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False,
     "text.parse_math": False,  # names of classes may have dollar signs
-}
+}  # fmt: skip
 
 
 def svg(figure: Figure, title: str) -> str:
@@ -94,8 +82,10 @@ def _figure(width: float, height: float, margins: Sequence[float], columns: int 
     left, right, top, bottom = margins
     figure = Figure((width, height))
     each = (height - top - bottom - gap * (rows - 1)) / rows
-    place = {"left": left / width, "right": 1 - right / width, "top": 1 - top / height, "bottom": bottom / height}
-    grid = figure.add_gridspec(rows, columns, hspace=gap / each, wspace=0.16, **place)
+    grid = figure.add_gridspec(
+        rows, columns, left=left / width, right=1 - right / width, top=1 - top / height, bottom=bottom / height,
+        hspace=gap / each, wspace=0.16,
+    )  # fmt: skip
     return figure, [figure.add_subplot(grid[i]) for i in range(rows * columns)]
 
 
@@ -113,21 +103,17 @@ def _grid(names: Iterable[str], width: float) -> tuple[int, int]:
     return columns, -(-len(lengths) // columns)
 
 
-def _legend(figure: Figure, handles: Mapping[str, object]) -> None:
+def _legend(figure: Figure, handles: Mapping[str, Any]) -> None:
     """The names of lines or bars, above the axes; methods in their order."""
     names = sorted(handles, key=[*COLOURS, *handles].index)
     columns, _ = _grid(names, figure.get_figwidth())
-    blank, place = [" "] * len(names), {"loc": "upper left", "borderaxespad": 0.2}
-    drawn = figure.legend([handles[name] for name in names], blank, ncols=columns, **place)
+    artists, blank = [handles[name] for name in names], [" "] * len(names)
+    drawn = figure.legend(artists, blank, ncols=columns, loc="upper left", borderaxespad=0.2)
     for text, name in zip(drawn.get_texts(), names):
         text.set_text(_short(name))  # as a label, one that begins with an underscore would be left out
 
 
-def curves_of_labels(
-    title: str,
-    lines: Mapping[str, tuple[Sequence[int], Sequence[float], Sequence[float]]],
-    paper: Mapping[str, tuple[Sequence[int], Sequence[float]]],
-) -> str:
+def curves_of_labels(title: str, lines: Mapping[str, Means], paper: Mapping[str, Curve]) -> str:
     """mIoU against the number of labelled images.
 
     Args:
@@ -144,11 +130,10 @@ def curves_of_labels(
         for i, (method, (counts, means, spreads)) in enumerate(lines.items()):
             aside = 0.03 * (i - (len(lines) - 1) / 2)  # so that the spreads at one number can be told apart
             places = [count + aside * max(count, linear) for count in counts]
-            given = {"color": colour_of[method], "marker": "o", "markersize": 4, "capsize": 3}
-            handles[method] = axes.errorbar(places, means, spreads, **given)
+            colour = colour_of[method]
+            handles[method] = axes.errorbar(places, means, spreads, color=colour, marker="o", markersize=4, capsize=3)
             if method in paper:
-                (line,) = axes.plot(*paper[method], "--", color=colour_of[method], linewidth=1)
-                handles[f"{method}, paper"] = line
+                (handles[f"{method}, paper"],) = axes.plot(*paper[method], "--", color=colour, linewidth=1)
         axes.set_xscale("symlog", linthresh=linear)
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.minorticks_off()
@@ -168,9 +153,9 @@ def bars_of_classes(title: str, scores: Mapping[str, Sequence[float | None]], na
         figure, (axes,) = _figure(7, height, (left, 0.15, top, 0.5))
         places = np.arange(len(names))
         for i, (method, values) in enumerate(scores.items()):
-            values = np.array([np.nan if value is None else value for value in values], float)
+            lengths = np.array([np.nan if value is None else value for value in values], float)
             offset = (i - (len(scores) - 1) / 2) * thick
-            handles[method] = axes.barh(places + offset, values, thick, color=colour_of[method])
+            handles[method] = axes.barh(places + offset, lengths, thick, color=colour_of[method])
         axes.set_yticks(places, shown)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_xlim(0, 100)
@@ -180,9 +165,7 @@ def bars_of_classes(title: str, scores: Mapping[str, Sequence[float | None]], na
     return svg(figure, title)
 
 
-def curves_of_steps(
-    title: str, panels: Mapping[str, Mapping[str, tuple[Sequence[int], Sequence[float]]]], bounds: Mapping[str, tuple]
-) -> str:
+def curves_of_steps(title: str, panels: Mapping[str, Mapping[str, Curve]], bounds: Mapping[str, tuple]) -> str:
     """Small panels of curves over the steps.
 
     Args:
@@ -208,10 +191,7 @@ def curves_of_steps(
 
 
 def planes(
-    title: str,
-    stages: Mapping[str, tuple[np.ndarray, np.ndarray, float]],
-    names: Sequence[str],
-    palette: Sequence[str],
+    title: str, stages: Mapping[str, tuple[np.ndarray, np.ndarray, float]], names: Sequence[str], palette: Sequence[str]
 ) -> str:
     """Class means of both domains in a plane, joined by a line.
 

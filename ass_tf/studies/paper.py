@@ -44,10 +44,11 @@ def miou(source: str, target: str, method: str, labelled: int | str, lambda_sadv
     """
     if target != "cityscapes":
         return None
-    labelled = ALL if labelled == "all" else labelled
-    if source == "gta5" and (stated := TABLE_2.get(method, {}).get(labelled, {}).get(lambda_sadv)):
-        return stated
+    count = ALL if isinstance(labelled, str) else labelled
+    weights = TABLE_2.get(method, {}).get(count, {}) if source == "gta5" else {}
+    if lambda_sadv is not None and lambda_sadv in weights:
+        return weights[lambda_sadv]
     if method in USUAL and lambda_sadv not in (None, USUAL[method]):
         return None
     table = {"gta5": TABLE_1, "synthia": TABLE_3}.get(source, {})
-    return table.get(method, {}).get(labelled)
+    return table.get(method, {}).get(count)

@@ -1,7 +1,4 @@
-"""What runs a sweep's file asks for: methods x numbers of labels x seeds x variants over settings files.
-
-How they are made is left to `sweep`.
-"""
+"""What runs a sweep's file asks for: methods x numbers of labels x seeds x variants over settings files."""
 
 from __future__ import annotations
 
@@ -106,7 +103,7 @@ def _resolved(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _product(plan: Plan, plan_file: Path, overrides: Sequence[str]) -> Iterator[Cell]:
-    variants = list(plan.variants.items()) or [(None, {})]
+    variants: list[tuple[str | None, dict[str, Any]]] = [*plan.variants.items()] or [(None, {})]
     methods = {name: Method(file=m) if isinstance(m, str) else m for name, m in plan.methods.items()}
     for seed, labelled, (variant, changes), (name, method) in itertools.product(
         plan.seeds, plan.labelled, variants, methods.items()

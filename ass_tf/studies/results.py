@@ -1,7 +1,4 @@
-"""What runs left behind, read from their folders: settings, scores, log, features, pictures.
-
-Tables of them are left to `tables`, how they are drawn to `charts`, the page to `report`.
-"""
+"""What runs left behind, read from their folders: settings, scores, log, features, pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from ass_tf.config import schema
 from ass_tf.runs.folder import RunFolder, RunFolderError
 from ass_tf.scoring import alignment
 from ass_tf.studies import paper
-from ass_tf.studies import plan as plans
+from ass_tf.studies.plan import listed
 from ass_tf.system import storage
 
 SHOWN = {"oracle": "oracle", "joint": "joint", "ga": "GA", "fcsa": "GA+FCSA", "csa": "GA+CSA"}
@@ -60,7 +57,7 @@ class Run:
     @property
     def count(self) -> int:
         """Number of labelled images, for the axis of a curve."""
-        return self.result.get("labelled_images", 0) if self.labelled == "all" else self.labelled
+        return self.result.get("labelled_images", 0) if isinstance(self.labelled, str) else self.labelled
 
     def curve(self, name: str) -> tuple[list[int], list[float]]:
         """Steps and values of a term of the log."""
@@ -88,22 +85,29 @@ class Run:
         found = self.features(when)
         return None if found is None else alignment.distances(*found)
 
-    def paper(self, subset: str | None = None) -> float | None:
+    def paper_miou(self, subset: str | None = None) -> float | None:
         """The paper's mIoU where this is its experiment: data, network, losses; the schedule may be another."""
-        s = self.settings
-        if s is None or s.target.labelled_list or s.validation is None:
+        settings = self.settings
+        if settings is None or settings.target.labelled_list or settings.validation is None:
             return None
-        of_synthia = s.source.dataset == "synthia"
-        losses = s.losses.model_copy(update={"lambda_sadv": None})
-        model = s.model.model_copy(update={"weights": "imagenet"})
+        of_synthia = settings.source.dataset == "synthia"
+        losses = settings.losses.model_copy(update={"lambda_sadv": None})
+        model = settings.model.model_copy(update={"weights": "imagenet"})
         same = (
             subset == ("synthia13" if of_synthia else None)
-            and s.class_names == labels.CLASS_SETS["synthia16" if of_synthia else "cityscapes19"]
-            and (s.validation.dataset, s.validation.split) == ("cityscapes", "val")
+            and settings.class_names == labels.CLASS_SETS["synthia16" if of_synthia else "cityscapes19"]
+            and (settings.validation.dataset, settings.validation.split) == ("cityscapes", "val")
             and (losses, model) == (schema.Losses(), schema.Model())
         )
-        kinds = s.source.dataset, s.target.dataset
-        return paper.miou(*kinds, s.method, self.labelled, s.losses.lambda_sadv) if same else None
+        if not same:
+            return None
+        return paper.miou(
+            source=settings.source.dataset,
+            target=settings.target.dataset,
+            method=settings.method,
+            labelled=self.labelled,
+            lambda_sadv=settings.losses.lambda_sadv,
+        )
 
 
 def read(folder: Path) -> list[Run]:
@@ -115,7 +119,7 @@ def read(folder: Path) -> list[Run]:
     folder = Path(folder)
     if (folder / "config.json").exists():
         return [_read_run(folder, None)]
-    cells = {cell["name"]: cell for cell in plans.listed(folder / "sweep.json")}
+    cells = {cell["name"]: cell for cell in listed(folder / "sweep.json")}
     names = list(cells) or sorted(path.parent.name for path in folder.glob("*/config.json"))
     if not names:
         raise config.ConfigError(f"{folder}: must be a run's folder, or one of runs. Received: no config.json in it.")
@@ -131,7 +135,7 @@ def read(folder: Path) -> list[Run]:
 
 def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Nested settings as dotted ones."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in settings.items():
         found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
     return found
@@ -149,26 +153,33 @@ def _told_apart(runs: Sequence[Run]) -> list[Run]:
 
 
 def _read_run(folder: Path, cell: dict[str, Any] | None) -> Run:
-    settings = config.load_record(folder / "config.json") if (folder / "config.json").exists() else None
+    """A run, as a sweep's list describes it, or by its own settings."""
+    file = folder / "config.json"
+    settings = config.load_record(file) if file.exists() else None
     result = _result(folder / "result.json", settings)
     if cell is None:
-        labelled = result.get("labelled_images", 0) if settings.target.labelled_list else settings.target.labelled
-        cell = {"method": settings.method, "variant": None, "labelled": labelled, "seed": settings.seed}
+        cell = _cell_of(config.load_record(file), result)
     status = _status(folder.parent / f"status/{folder.name}.json")
     return Run(
-        folder,
-        folder.resolve().name,
-        cell["method"],
-        cell["variant"],
-        cell["labelled"],
-        cell["seed"],
-        settings,
-        result,
-        _records(folder),
-        _history(folder / "run.json"),
-        status.get("minutes"),
-        None if result else status.get("failed"),
+        folder=folder,
+        name=folder.resolve().name,
+        method=cell["method"],
+        variant=cell["variant"],
+        labelled=cell["labelled"],
+        seed=cell["seed"],
+        settings=settings,
+        result=result,
+        records=_records(folder),
+        history=_history(folder / "run.json"),
+        minutes=status.get("minutes"),
+        failed=None if result else status.get("failed"),
     )
+
+
+def _cell_of(settings: config.Config, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a sweep's list would say of a run that none lists."""
+    labelled = result.get("labelled_images", 0) if settings.target.labelled_list else settings.target.labelled
+    return {"method": settings.method, "variant": None, "labelled": labelled, "seed": settings.seed}
 
 
 def _result(file: Path, settings: config.Config | None) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""Tables of runs: mIoU by method and number of labels, differences between methods, a line for each run.
-
-What runs are is `results`'; how a table looks on the page is left to `report`.
-"""
+"""Tables of runs: mIoU by method and number of labels, differences between methods, a line for each run."""
 
 from __future__ import annotations
 
@@ -16,12 +13,13 @@ from dataclasses import dataclass
 from ass_tf.studies.results import SHOWN, Run
 from ass_tf.system import storage
 
+TITLES = {None: "all classes", "synthia16": "SYNTHIA's 16 classes", "synthia13": "SYNTHIA's 13 classes"}
 # What Markdown takes for markup, here and there; an underscore within a word is none.
 MARKUP = re.compile(r"[\\`*<>\[\]|~&$]|(?<!\w)_|_(?!\w)")
 
 
 @dataclass(frozen=True)
-class Field:
+class Place:
     """One place of a table: a method at a number of labels, over seeds."""
 
     runs: tuple[Run, ...]
@@ -42,7 +40,7 @@ class Field:
 
     @property
     def paper(self) -> float | None:
-        return next((number for run in self.runs if (number := run.paper(self.subset)) is not None), None)
+        return next((number for run in self.runs if (number := run.paper_miou(self.subset)) is not None), None)
 
     @property
     def text(self) -> str:
@@ -57,9 +55,13 @@ class Field:
 class Table:
     """mIoU by method and number of labels, as in the paper."""
 
-    rows: dict[str, list[Field]]  # label of the method -> one for each column
+    rows: dict[str, list[Place]]  # label of the method -> one for each column
     columns: list[int | str]
     subset: str | None
+
+    @property
+    def heading(self) -> str:
+        return TITLES.get(self.subset, str(self.subset))
 
     @property
     def gains(self) -> dict[str, list[str]]:
@@ -90,7 +92,7 @@ class Table:
         return any(place.paper is not None for places in self.rows.values() for place in places)
 
 
-def gain(place: Field, other: Field) -> str:
+def gain(place: Place, other: Place) -> str:
     """Mean ± spread of a place's runs over another's of the same seed, "-" where none has a counterpart."""
     theirs = {run.seed: score for run in other.runs if (score := run.miou("last", other.subset)) is not None}
     mine = [(run.miou("last", place.subset), theirs[run.seed]) for run in place.runs if run.seed in theirs]
@@ -116,7 +118,7 @@ def tables(runs: Sequence[Run]) -> list[Table]:
         rows = {}
         for label in labels:
             mine = [run for run in runs if run.label == label]
-            rows[label] = [Field(tuple(r for r in mine if r.labelled == n), subset) for n in columns]
+            rows[label] = [Place(tuple(r for r in mine if r.labelled == n), subset) for n in columns]
         found.append(Table(rows, columns, subset))
     return found
 
@@ -152,7 +154,7 @@ def as_csv(runs: Sequence[Run]) -> str:
     writer.writerow(_on_one_line([*head, "minutes", "failed"]))
     for run in runs:
         best = run.result.get("best") or {}
-        row = [run.name, run.method, run.variant, run.labelled, run.seed]
+        row: list[object] = [run.name, run.method, run.variant, run.labelled, run.seed]
         row += [_rounded(run.miou()), run.last.get("step"), _rounded(run.miou("best")), best.get("step")]
         row += [_rounded(run.last.get("pixel_accuracy")), *(_rounded(run.miou("last", name)) for name in subsets)]
         row += [_rounded(run.last.get("iou", {}).get(name)) for name in names]

@@ -12,6 +12,7 @@ import pytest
 import small_runs
 
 from ass_tf import report
+from ass_tf.studies import page as pages
 from ass_tf.studies import results, tables
 from ass_tf.system import storage
 
@@ -88,7 +89,7 @@ def test_each_set_of_classes_has_a_curve_of_its_own(tmp_path):
     page = (tmp_path / "sweep/report/index.html").read_text()
     found = check(page)
     assert len(set(found.ids)) == len(found.ids)
-    for heading in report.TITLES.values():
+    for heading in tables.TITLES.values():
         assert html.escape(f"mIoU by number of labelled images, {heading}", quote=False) in html.unescape(page)
 
 
@@ -157,17 +158,22 @@ def test_runs_that_lack_something_and_odd_names_have_a_page(tmp_path):
     assert ">nan<" not in page
 
 
+def test_pictures_are_of_the_first_run_of_each_method(swept):
+    shown = pages.first_of_each_label(results.read(swept))
+    assert [run.name for run in shown] == [f"{method}-20-0" for method in made_runs.METHODS]
+
+
 def test_curves_are_means_of_the_runs_that_came_furthest(tmp_path):
     runs = []
     for seed, steps in enumerate((4, 4, 1)):
         (run,) = results.read(made_runs.make(tmp_path / f"{seed}", seed=seed, steps=steps))
         runs.append(run)
-    assert report.mean_curve(runs, ["segmentation_loss_source"])[0] == [100, 200, 300, 400]
+    assert pages.mean_curve(runs, ["segmentation_loss_source"])[0] == [100, 200, 300, 400]
 
 
 def test_the_point_of_all_labels_is_never_drawn_at_none(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(report.charts, "curves_of_labels", lambda *words: drawn.append(words) or "")
+    monkeypatch.setattr(pages.charts, "curves_of_labels", lambda *words: drawn.append(words) or "")
     plain = json.loads((small_runs.ROOT / "configs/paper.json").read_text())
     del plain["method"]
     cells = [
@@ -178,7 +184,7 @@ def test_the_point_of_all_labels_is_never_drawn_at_none(tmp_path, monkeypatch):
     for cell in cells[:3]:  # csa with all labels is not done
         made_runs.make(tmp_path / cell["name"], cell["method"], cell["labelled"], **plain)
     storage.write_text(tmp_path / "sweep.json", json.dumps(cells))
-    report.curve_chart(tables.tables(results.read(tmp_path))[0])
+    pages.curve_chart(tables.tables(results.read(tmp_path))[0])
     ((_, lines, printed),) = drawn
     assert [lines["GA"][0], lines["GA+CSA"][0]] == [(50, 40), (50,)]
     assert printed["GA"] == ((50, 40), (50.0, 59.71))

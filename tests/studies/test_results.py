@@ -89,7 +89,7 @@ def test_a_run_of_the_papers_settings_has_the_papers_number(file, labelled, expe
     settings = config.load(small_runs.ROOT / f"configs/{file}.json", [f"target.labelled={labelled}"])
     run = results.Run(tmp_path, "run", settings.method, None, labelled, 0, settings)
     subsets = (None, "synthia16", "synthia13")
-    assert {s: run.paper(s) for s in subsets if run.paper(s) is not None} == expected
+    assert {s: run.paper_miou(s) for s in subsets if run.paper_miou(s) is not None} == expected
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_run_of_the_papers_settings_has_the_papers_number(file, labelled, expe
 def test_another_experiment_has_not_the_papers_number(words, tmp_path):
     settings = config.load(small_runs.ROOT / "configs/paper.json", ["target.labelled=100", *words])
     run = results.Run(tmp_path, "run", "csa", None, 100, 0, settings)
-    assert {run.paper(subset) for subset in (None, "synthia16", "synthia13")} == {None}
+    assert {run.paper_miou(subset) for subset in (None, "synthia16", "synthia13")} == {None}
 
 
 def test_runs_of_other_settings_in_one_folder_are_told_apart(tmp_path):
