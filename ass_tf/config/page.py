@@ -52,10 +52,10 @@ def markdown() -> str:
     """The whole page."""
     schema = Config.model_json_schema()
     definitions, shown = schema["$defs"], {}
-    plain = [name for name, field in Config.model_fields.items() if _section_of(field.annotation) is None]
+    plain = [name for name, field in Config.model_fields.items() if section_of(field.annotation) is None]
     parts = [INTRODUCTION, f"## Top level\n\n{_table(schema, plain, definitions)}\n"]
     for name, field in Config.model_fields.items():
-        kind = _section_of(field.annotation)
+        kind = section_of(field.annotation)
         if kind is None:
             continue
         text = f"## {name}\n\n{' '.join((field.description or '').split())}"
@@ -70,7 +70,7 @@ def markdown() -> str:
     return "\n".join(parts)
 
 
-def _section_of(annotation: Any) -> type[Section] | None:
+def section_of(annotation: Any) -> type[Section] | None:
     """The section that a setting's type is or may be."""
     for option in (annotation, *getattr(annotation, "__args__", ())):
         if isinstance(option, type) and issubclass(option, Section):
