@@ -1,6 +1,7 @@
 """Settings on the terminal.
 
 python -m ass_tf.config --schema              the JSON schema of a settings file
+python -m ass_tf.config --markdown            all settings with type, default and meaning, as docs/settings.md
 python -m ass_tf.config FILE [--set KEY=VALUE] the settings a file resolves to
 """
 
@@ -11,7 +12,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from ass_tf.config import Config, ConfigError, dump, load
+from ass_tf.config import Config, ConfigError, dump, load, page
 from ass_tf.system import terminal
 
 
@@ -20,12 +21,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = parser.add_mutually_exclusive_group(required=True)
     wanted.add_argument("file", type=terminal.path, nargs="?", help="a settings file: print what it resolves to")
     wanted.add_argument("--schema", action="store_true", help="print the JSON schema of settings files")
+    wanted.add_argument("--markdown", action="store_true", help="print all settings with type, default and meaning")
     parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
     options = parser.parse_args(arguments)
     if options.schema:
         schema = Config.model_json_schema()
         schema["properties"]["base"] = {"type": "string", "description": "Settings file that this one changes."}
         print(json.dumps(schema, indent=2))
+        return 0
+    if options.markdown:
+        print(page.markdown(), end="")
         return 0
     try:
         print(dump(load(options.file, options.set)), end="")
