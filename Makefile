@@ -14,7 +14,7 @@ INPUTS ?= 1000
 OLD := .venv-addons
 OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
-.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-sweep check-report check-memory check-inputs docs clean
+.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-sweep check-report check-memory check-inputs check-earlier docs clean
 
 demo: $(INSTALLED)
 	$(RUN) -m ass_tf.demo $(DEMO)
@@ -61,6 +61,9 @@ check-memory: $(INSTALLED)
 
 check-inputs: $(VENV)/.torch
 	$(RUN) tests/checks/check_inputs.py --count $(INPUTS)
+
+check-earlier: $(INSTALLED)
+	$(RUN) tests/checks/check_earlier.py
 
 docs: $(INSTALLED)
 	$(RUN) -m ass_tf.config --markdown > docs/settings.part && mv docs/settings.part docs/settings.md

@@ -20,6 +20,7 @@ import numpy as np
 
 from ass_tf import config, labels, streets
 from ass_tf.runs import trained
+from ass_tf.runs.folder import RunFolder
 from ass_tf.system import process, storage, terminal
 
 ROOT = Path(__file__).parent.parent
@@ -115,9 +116,7 @@ def run_all(options: argparse.Namespace, out: Path) -> int:
             return status
     process.start_tensorflow()
     compare(runs, settings["csa"], out / "comparison.png")
-    scores = {
-        method: (storage.read_json(run / "result.json")["last"] or {}).get("miou") for method, run in runs.items()
-    }
+    scores = {method: (RunFolder(run).read_result()["last"] or {}).get("miou") for method, run in runs.items()}
     print(f"\n{summary(scores, counts(options.scenes)[1])}\nlook at {out / 'comparison.png'}", flush=True)
     return deploy(runs["csa"], options.images, out, seed)
 

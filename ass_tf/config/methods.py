@@ -40,3 +40,8 @@ METHODS = {
     "fcsa": Method("GA+FCSA", "#1a9e77", needs_labels=True, adversaries=("global", "fcsa"), lambda_sadv=0.04),
     "csa": Method("GA+CSA", "#c4609a", needs_labels=True, adversaries=("global", "csa"), lambda_sadv=0.01),
 }
+
+
+def title_of(name: str) -> str:
+    """What people call a method; a sweep may have names of its own, which stay as they are."""
+    return METHODS[name].title if name in METHODS else name

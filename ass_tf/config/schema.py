@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ass_tf import labels
+from ass_tf.config.backbones import BACKBONES
 from ass_tf.config.layouts import LAYOUTS
 from ass_tf.config.methods import METHODS, Method
 
@@ -79,7 +80,7 @@ class Augmentation(Section):
 
 
 class Model(Section):
-    backbone: Literal["resnet101", "resnet50", "mobilenetv2", "tiny"] = "resnet101"
+    backbone: Literal[tuple(BACKBONES)] = "resnet101"  # type: ignore[valid-type]
     """`tiny` is a small network for tests and the demo, trained from random weights."""
     output_stride: Literal[8, 16] = 8
     """Pixels per feature cell; later strides become dilations."""
@@ -205,8 +206,10 @@ class Config(Section):
             refuse("classes", "name 2 to 250 different classes", self.classes)
         if self.target.labelled == 0 and not self.target.labelled_list and self.recipe.needs_labels:
             refuse("target.labelled", f"be at least 1 for method {self.method}", 0)
-        if self.model.backbone == "tiny" and not (self.model.weights or ".safetensors").endswith(".safetensors"):
-            refuse("model.weights", "be null or a .safetensors file for the tiny backbone", self.model.weights)
+        own = (self.model.weights or ".safetensors").endswith(".safetensors")
+        if BACKBONES[self.model.backbone].application is None and not own:
+            rule = f"be null or a .safetensors file for the {self.model.backbone} backbone"
+            refuse("model.weights", rule, self.model.weights)
         if self.model.batch_norm == "frozen" and self.model.weights is None:
             refuse("model.weights", "be given with batch_norm frozen, whose statistics they hold", None)
         if self.train.steps > self.optimiser.decay_steps:

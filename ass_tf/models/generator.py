@@ -1,18 +1,19 @@
 """G and CH: DeepLab-v2 as a Keras functional model, raw images in, features and logits out.
 
-The geometry is AdaptSegNet's: see `backbones` and `resize`.
+The geometry is AdaptSegNet's: see `blocks` and `resize`.
 
 Source: Chen et al. 2017 (DeepLab-v2), arXiv 1606.00915; Tsai et al. 2018 (AdaptSegNet), arXiv 1802.10349.
 """
 
+import importlib
 import math
 from functools import partial
 
 import keras
 from keras import layers
 
+from ass_tf.config.backbones import BACKBONES
 from ass_tf.models import HEAD
-from ass_tf.models.backbones import BACKBONES
 from ass_tf.models.batch_norm import MOMENTUM
 
 
@@ -24,7 +25,7 @@ def build_generator(num_classes, model, *, synchronised=False, backbone=None):
         model: schema.Model. With `batch_norm` "frozen", batch norm takes its running statistics in training, too;
             "target" is made like "batch", and the training step keeps the source out of the running statistics.
         synchronised: bool. Statistics over all replicas, so that n replicas compute what one would.
-        backbone: Backbone in place of the model's.
+        backbone: Backbone in place of the one that `model` names.
 
     Returns:
         generator: keras.Model, images float32 (b, h, w, 3) RGB 0..255 -> features (b, u, v, d), logits float32
@@ -39,7 +40,8 @@ def build_generator(num_classes, model, *, synchronised=False, backbone=None):
         synchronized=synchronised,
     )
     images = keras.Input((None, None, 3), name="image")
-    features = backbone.build(images, batch_norm, model.output_stride)
+    build = importlib.import_module(f"ass_tf.models.{backbone.module}").build
+    features = build(images, batch_norm, model.output_stride, **backbone.options)
     return keras.Model(images, [features, _head(features, num_classes, model.rates)], name="generator")
 
 

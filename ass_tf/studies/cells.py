@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ass_tf import config
+from ass_tf.runs.folder import RunFolder, RunFolderError
 from ass_tf.studies.plan import Cell, listed
 from ass_tf.system import locks, process, storage
 
@@ -28,8 +29,8 @@ class Folder:
     def __init__(self, path: Path, command: Sequence[str] | None = None) -> None:
         self.path, self.status, self.command = path, path / "status", list(command or TRAIN)
 
-    def run(self, cell: Cell) -> Path:
-        return self.path / cell.name
+    def run(self, cell: Cell) -> RunFolder:
+        return RunFolder(self.path / cell.name)
 
     def write_list(self, cells: Sequence[Cell]) -> None:
         """sweep.json: what runs there are, for `results`; those of earlier calls stay."""
@@ -60,8 +61,11 @@ class Folder:
             ConfigError: the folder holds a run of other settings, or a damaged one.
         """
         run = self.run(cell)
-        result = storage.read_json(run / "result.json", config.ConfigError, missing=None)
-        if result is not None and config.load_record(run / "config.json") != cell.settings:
+        try:
+            result = run.read_result(missing=None)
+        except RunFolderError as error:
+            raise config.ConfigError(str(error)) from None
+        if result is not None and run.settings() != cell.settings:
             raise config.ConfigError(f"{run}: holds a run of other settings; name another folder by --out.")
         return result
 
@@ -77,7 +81,7 @@ class Folder:
         last = (self.result(cell) or {}).get("last")
         score = last.get("miou") if isinstance(last, dict) else last
         if not isinstance(score, float | int | None):
-            file = self.run(cell) / "result.json"
+            file = self.run(cell).result
             raise config.ConfigError(f"{file}: last.miou must be a number. Received: {score}.")
         return score
 
@@ -120,7 +124,7 @@ class Folder:
         """
         start, log = time.monotonic(), self.status / f"{cell.name}.log"
         facts: dict[str, Any] = {}
-        before = self.facts(cell).get("minutes", 0.0) if self.run(cell).exists() else 0.0
+        before = self.facts(cell).get("minutes", 0.0) if self.run(cell).path.exists() else 0.0
         command = [*self.command, "--config", str(cell.file), "--run", str(self.run(cell)), "--set", *cell.overrides]
         try:
             with open(log, "w", encoding="utf-8") as stream:

@@ -15,10 +15,11 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from ass_tf.config.methods import METHODS
 from ass_tf.system import storage
 
 # Told apart by readers who see few colours, on white and on black alike. Source: Okabe and Ito 2008, a little lighter.
-COLOURS = {"oracle": "#8c8c8c", "joint": "#d98200", "GA": "#0a85c9", "GA+FCSA": "#1a9e77", "GA+CSA": "#c4609a"}
+COLOURS = {method.title: method.colour for method in METHODS.values()}
 OTHERS = ("#b5a400", "#d1491f", "#56b4e9", "#7a5cc4", "#3f7f2b", "#a0522d", "#008b8b", "#b03060")
 Curve = tuple[Sequence[int], Sequence[float]]  # numbers, values
 Means = tuple[Sequence[int], Sequence[float], Sequence[float]]  # numbers, means, spreads

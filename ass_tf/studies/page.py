@@ -16,21 +16,21 @@ from PIL import Image
 
 import ass_tf
 from ass_tf import labels
+from ass_tf.config.methods import METHODS
 from ass_tf.scoring import alignment, pictures
 from ass_tf.studies import charts, paper, results, tables
 from ass_tf.studies.results import Run
 from ass_tf.studies.tables import Table
 
 WIDEST = 480  # pixels of a picture on the page
+SEMANTIC = dict.fromkeys(kind for method in METHODS.values() for kind in method.adversaries if kind != "global")
 PANELS = {  # heading -> terms, each a mean over seeds
     "cross-entropy, source": ["segmentation_loss_source"],
     "cross-entropy, labelled target": ["segmentation_loss_labelled"],
     "global adversarial loss": ["global_adversarial_loss"],
-    "semantic adversarial loss": ["fcsa_adversarial_loss", "csa_adversarial_loss"],
+    "semantic adversarial loss": [f"{kind}_adversarial_loss" for kind in SEMANTIC],
     "D_g is right": ["global_discriminator_accuracy_source", "global_discriminator_accuracy_unlabelled"],
-    "D_s is right": [
-        f"{kind}_discriminator_accuracy_{role}" for kind in ("fcsa", "csa") for role in ("source", "labelled")
-    ],
+    "D_s is right": [f"{kind}_discriminator_accuracy_{role}" for kind in SEMANTIC for role in ("source", "labelled")],
 }
 SHARE = (0, 1.05)  # limits of the axis of a share
 
@@ -71,7 +71,7 @@ def first_of_each_label(runs: Sequence[Run]) -> list[Run]:
 
 def strips(runs: Sequence[Run], gallery: Gallery) -> list[dict[str, Any]]:
     """Rows of panels: image, truth, and the prediction of one run of each method, as in the paper's figure 3."""
-    shown = first_of_each_label([run for run in runs if (run.folder / "pictures").is_dir()])
+    shown = first_of_each_label([run for run in runs if run.folder.picture(0, "prediction").exists()])
     rows = []
     for image, *maps in _pictures(shown):
         palette = labels.colours(_class_names(shown))
@@ -90,8 +90,8 @@ def strips(runs: Sequence[Run], gallery: Gallery) -> list[dict[str, Any]]:
 def _pictures(runs: Sequence[Run]) -> Iterator[list[np.ndarray]]:
     """Image, truth and each run's prediction of one image after the other, as long as no file is missing."""
     for index in itertools.count() if runs else ():
-        files = [runs[0].folder / f"pictures/{index}_{kind}.png" for kind in ("image", "truth")]
-        files += [run.folder / f"pictures/{index}_prediction.png" for run in runs]
+        files = [runs[0].folder.picture(index, kind) for kind in ("image", "truth")]
+        files += [run.folder.picture(index, "prediction") for run in runs]
         if not all(file.exists() for file in files):
             return
         yield [_opened(file) for file in files]

@@ -6,6 +6,8 @@ columns of GA and GA+CSA swapped, by its own column "Improve"; here they are cor
 
 from __future__ import annotations
 
+from ass_tf.config.methods import METHODS
+
 ALL = 2975  # labelled images of Cityscapes
 
 TABLE_1 = {  # GTA5 to Cityscapes, 19 classes: method -> labelled images -> mIoU
@@ -21,7 +23,6 @@ TABLE_2 = {  # GTA5 to Cityscapes: method -> labelled images -> lambda_sadv -> m
     },
     "csa": {500: {1.0: 59.76, 0.1: 59.46, 0.01: 60.16, 0.001: 59.67}},
 }
-USUAL = {"fcsa": 0.04, "csa": 0.01}  # lambda_sadv of tables 1 and 3
 TABLE_3 = {  # SYNTHIA to Cityscapes, 13 classes
     "oracle": {50: 52.6, 100: 57.6, 200: 60.8, 500: 66.5, 1000: 70.7, ALL: 73.8},
     "ga": {0: 46.7, 50: 57.4, 100: 58.3, 200: 64.5, 500: 69.1, 1000: 71.8, ALL: 75.0},
@@ -48,7 +49,8 @@ def miou(source: str, target: str, method: str, labelled: int | str, lambda_sadv
     weights = TABLE_2.get(method, {}).get(count, {}) if source == "gta5" else {}
     if lambda_sadv is not None and lambda_sadv in weights:
         return weights[lambda_sadv]
-    if method in USUAL and lambda_sadv not in (None, USUAL[method]):
+    usual = METHODS[method].lambda_sadv  # of tables 1 and 3
+    if usual and lambda_sadv not in (None, usual):
         return None
     table = {"gta5": TABLE_1, "synthia": TABLE_3}.get(source, {})
     return table.get(method, {}).get(count)

@@ -112,7 +112,7 @@ def _product(plan: Plan, plan_file: Path, overrides: Sequence[str]) -> Iterator[
         place = {"seed": seed, "target.labelled_seed": seed, "target.labelled": labelled}
         settings = _resolved(plan_file, {**place, **plan.set, **method.set, **changes})
         words = (*(f"{key}={json.dumps(value)}" for key, value in settings.items()), *overrides)
-        if labelled == 0 and config.load(file, [*words, "target.labelled=1"]).method in ("oracle", "fcsa", "csa"):
+        if labelled == 0 and config.load(file, [*words, "target.labelled=1"]).recipe.needs_labels:
             continue
         cell = Cell(name, labelled, seed, variant, file, words, config.load(file, words))
         _refuse_another(cell, [*plan.set, *changes, *(word.partition("=")[0] for word in overrides)])

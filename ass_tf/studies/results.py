@@ -13,13 +13,13 @@ import numpy as np
 
 from ass_tf import config, labels
 from ass_tf.config import schema
+from ass_tf.config.methods import METHODS, title_of
 from ass_tf.runs.folder import RunFolder, RunFolderError
 from ass_tf.scoring import alignment
 from ass_tf.studies import paper
 from ass_tf.studies.plan import listed
 from ass_tf.system import storage
 
-SHOWN = {"oracle": "oracle", "joint": "joint", "ga": "GA", "fcsa": "GA+FCSA", "csa": "GA+CSA"}
 # What differs between runs of one row of a table.
 PLACES = ("method", "seed", "target.labelled", "target.labelled_seed", "target.labelled_list")
 
@@ -28,7 +28,7 @@ PLACES = ("method", "seed", "target.labelled", "target.labelled_seed", "target.l
 class Run:
     """One run; all of `result`, `records` and `features` are empty where it has not come that far."""
 
-    folder: Path
+    folder: RunFolder
     name: str
     method: str  # as the sweep calls it, or the settings
     variant: str | None
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def label(self) -> str:
-        return " ".join(filter(None, [SHOWN.get(self.method, self.method), self.variant]))
+        return " ".join(filter(None, [title_of(self.method), self.variant]))
 
     @property
     def last(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Run:
     def features(self, when: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Class means of source and target features, each float (c, d); None where none were kept."""
         try:
-            with open(self.folder / f"features/{when}.npz", "rb") as file, np.load(file) as found:
+            with open(self.folder.features(when), "rb") as file, np.load(file) as found:
                 return found["source"], found["target"]
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):  # none, or a broken one
             return None
@@ -117,19 +117,19 @@ def read(folder: Path) -> list[Run]:
         ConfigError: it holds none, or runs of different class sets.
     """
     folder = Path(folder)
-    if (folder / "config.json").exists():
-        return [_read_run(folder, None)]
+    if RunFolder(folder).config.exists():
+        return [_read_run(RunFolder(folder), None)]
     cells = {cell["name"]: cell for cell in listed(folder / "sweep.json")}
     names = list(cells) or sorted(path.parent.name for path in folder.glob("*/config.json"))
     if not names:
         raise config.ConfigError(f"{folder}: must be a run's folder, or one of runs. Received: no config.json in it.")
-    runs = [_read_run(folder / name, cells.get(name)) for name in names]
+    runs = [_read_run(RunFolder(folder / name), cells.get(name)) for name in names]
     sets = {run.settings.class_names: run.name for run in runs if run.settings}
     if len(sets) > 1:
         raise config.ConfigError(f"{folder}: runs must have one class set. Received: {' and '.join(sets.values())}.")
     if not cells:
         runs = _told_apart(runs)
-    order = [*SHOWN, *(run.method for run in runs)]
+    order = [*METHODS, *(run.method for run in runs)]
     return sorted(runs, key=lambda run: order.index(run.method))
 
 
@@ -152,17 +152,17 @@ def _told_apart(runs: Sequence[Run]) -> list[Run]:
     return found
 
 
-def _read_run(folder: Path, cell: dict[str, Any] | None) -> Run:
+def _read_run(folder: RunFolder, cell: dict[str, Any] | None) -> Run:
     """A run, as a sweep's list describes it, or by its own settings."""
-    file = folder / "config.json"
-    settings = config.load_record(file) if file.exists() else None
-    result = _result(folder / "result.json", settings)
+    path = folder.path
+    settings = folder.settings() if folder.config.exists() else None
+    result = _result(folder.result, settings)
     if cell is None:
-        cell = _cell_of(config.load_record(file), result)
-    status = _status(folder.parent / f"status/{folder.name}.json")
+        cell = _cell_of(settings or folder.settings(), result)
+    status = _status(path.parent / f"status/{path.name}.json")
     return Run(
         folder=folder,
-        name=folder.resolve().name,
+        name=path.resolve().name,
         method=cell["method"],
         variant=cell["variant"],
         labelled=cell["labelled"],
@@ -170,7 +170,7 @@ def _read_run(folder: Path, cell: dict[str, Any] | None) -> Run:
         settings=settings,
         result=result,
         records=_records(folder),
-        history=_history(folder / "run.json"),
+        history=_history(folder.sessions),
         minutes=status.get("minutes"),
         failed=None if result else status.get("failed"),
     )
@@ -244,10 +244,10 @@ def _is_square(rows: Any, count: int) -> bool:
     )
 
 
-def _records(folder: Path) -> list[dict[str, Any]]:
+def _records(folder: RunFolder) -> list[dict[str, Any]]:
     """Records of log.jsonl whose values are what their names say; a line cut short by a kill is left out."""
     try:
-        records = RunFolder(folder).records()
+        records = folder.records()
     except RunFolderError as error:
         raise config.ConfigError(str(error)) from None
     return [record for record in records if _has_numbers(record)]

@@ -10,7 +10,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ass_tf.studies.results import SHOWN, Run
+from ass_tf.config.methods import METHODS
+from ass_tf.studies.results import Run
 from ass_tf.system import storage
 
 TITLES = {None: "all classes", "synthia16": "SYNTHIA's 16 classes", "synthia13": "SYNTHIA's 13 classes"}
@@ -75,7 +76,7 @@ class Table:
         }
         for reference, label in itertools.combinations(kinds, 2):
             (method, theirs), (other, mine) = kinds[reference], kinds[label]
-            if method in SHOWN and other != method and theirs in (None, mine):
+            if method in METHODS and other != method and theirs in (None, mine):
                 texts = [gain(*pair) for pair in zip(self.rows[label], self.rows[reference])]
                 found[f"{label} over {reference}"] = texts
         return {name: texts for name, texts in found.items() if any(text != "-" for text in texts)}

@@ -5,8 +5,8 @@ import warnings
 import keras
 from keras import layers
 
+from ass_tf.config.backbones import BACKBONES
 from ass_tf.models import HEAD
-from ass_tf.models.backbones import BACKBONES
 
 
 def load_backbone(generator, backbone, weights):
@@ -48,7 +48,7 @@ def load_backbone(generator, backbone, weights):
         if isinstance(layer, layers.BatchNormalization):
             gamma, beta, mean, variance = theirs.get_weights()
             conv = layer.name.replace("_bn", "_conv")
-            if backbone.startswith("resnet") and application.get_layer(conv).use_bias:
+            if BACKBONES[backbone].module == "resnet" and application.get_layer(conv).use_bias:
                 mean = mean - application.get_layer(conv).get_weights()[1]
             layer.set_weights([gamma, beta, mean, variance + (theirs.epsilon - layer.epsilon)])
         else:

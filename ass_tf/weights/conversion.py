@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ass_tf import config
+from ass_tf.config.backbones import BACKBONES
 from ass_tf.weights import torch_files, torch_names
 
 
@@ -39,7 +40,7 @@ def import_weights(
         return generator, rows, [], "keras.applications"
     tensors = torch_names.tidy(torch_files.read(Path(source)))
     known = torch_names.layout_of(Path(source), tensors)
-    if known is None and not settings.model.backbone.startswith("resnet"):
+    if known is None and BACKBONES[settings.model.backbone].module != "resnet":
         known = torch_files.LAYOUT  # names of layers, which no other layout has
     if known and layout not in ("auto", known):
         raise ValueError(f"--layout must be {known} for this file, by its head or its own word. Received: {layout}.")
@@ -67,4 +68,4 @@ def _verdict_of_applications(name: str, backbone: str) -> tuple[str, str]:
     if name.startswith(torch_names.HEAD):
         return "missing", "not in the file"
     folded = {"running_mean": "the convolution's bias subtracted", "running_var": "epsilon's difference added"}
-    return "taken", folded.get(name.rpartition(".")[2], "") if backbone.startswith("resnet") else ""
+    return "taken", folded.get(name.rpartition(".")[2], "") if BACKBONES[backbone].module == "resnet" else ""

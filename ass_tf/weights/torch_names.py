@@ -184,7 +184,7 @@ def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     kernel, mean = tensors.get("conv1.weight"), tensors.get("bn1.running_mean")
     if kernel is None or mean is None or kernel.shape[1:2] != (3,) or mean.shape != kernel.shape[:1]:
         return dict(tensors)
-    caffe = np.array([122.67891434, 116.66876762, 104.00698793])  # RGB, as the two lines below
+    caffe = np.array(models.CAFFE_BGR_MEAN[::-1])  # RGB, as the line below
     centre, spread = 255 * np.array([0.485, 0.456, 0.406]), 255 * np.array([0.229, 0.224, 0.225])
 
     def scaled() -> np.ndarray:

@@ -1,7 +1,6 @@
 """The two sides of the parity with PyTorch: networks, discriminators and games with the same weights, and batches."""
 
 import re
-from functools import partial
 
 import games
 import goldens
@@ -12,13 +11,14 @@ import torch
 import torch_transcription as reference
 
 from ass_tf.config import schema
+from ass_tf.config.backbones import Backbone
 from ass_tf.labels import IGNORE
-from ass_tf.models import backbones, discriminators
+from ass_tf.models import discriminators
 from ass_tf.models.generator import build_generator
 from ass_tf.weights import torch_files, torch_names
 
 BLOCKS, CLASSES, SIZE = (1, 1, 1, 1), 5, (65, 97)
-BACKBONE = backbones.Backbone(partial(backbones._resnet, blocks=BLOCKS))
+BACKBONE = Backbone("resnet", {"blocks": BLOCKS})
 WIDTHS = {"global_width": 16, "semantic_width": 64}
 TO_KERAS = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}  # axes of PyTorch's kernels, by rank
 TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}

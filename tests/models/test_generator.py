@@ -1,7 +1,5 @@
 """G's geometry, function and weights."""
 
-from functools import partial
-
 import goldens
 import keras
 import numpy as np
@@ -9,12 +7,13 @@ import pytest
 import tensorflow as tf
 
 from ass_tf.config import schema
+from ass_tf.config.backbones import Backbone
 from ass_tf.labels import IGNORE
-from ass_tf.models import backbones, resize
+from ass_tf.models import CAFFE_BGR_MEAN, resize
 from ass_tf.models.generator import build_generator, variables_of
 from ass_tf.weights import initial
 
-SMALL = backbones.Backbone(partial(backbones._resnet, blocks=(1, 1, 1, 1)))
+SMALL = Backbone("resnet", {"blocks": (1, 1, 1, 1)})
 
 
 def build(backbone="tiny", output_stride=8, rates=(1, 2), weights=None, batch_norm="batch", classes=4):
@@ -43,7 +42,7 @@ def test_resnet_computes_what_the_base_code_does(golden_generator, size, trainin
     goldens.fill_generator(golden_generator)
     seed = goldens.SIZES.index(size)
     normalised = np.random.RandomState(seed).uniform(-128, 128, (2, 3, *size)).astype("f").transpose(0, 2, 3, 1)
-    images = (normalised + np.array(backbones.CAFFE_BGR_MEAN, "f"))[..., ::-1]
+    images = (normalised + np.array(CAFFE_BGR_MEAN, "f"))[..., ::-1]
     features, logits = golden_generator(images, training=training)
     key = f"deeplab/{size[0]}x{size[1]}/{'train' if training else 'eval'}"
     expected = goldens.NUMBERS[f"{key}/logits"]
@@ -176,7 +175,7 @@ def test_resnet_folds_the_biases_of_keras_applications(tmp_path):
     images = rs.uniform(0, 255, (1, 32, 32, 3)).astype("f")
     theirs = keras.Model(application.input, application.get_layer("conv1_bn").output)
     ours = keras.Model(generator.input, generator.get_layer("conv1_bn").output)
-    normalised = images[..., ::-1] - np.array(backbones.CAFFE_BGR_MEAN, "f")
+    normalised = images[..., ::-1] - np.array(CAFFE_BGR_MEAN, "f")
     np.testing.assert_allclose(ours(images), theirs(normalised), rtol=1e-4, atol=1e-3)
 
 

@@ -5,7 +5,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-from functools import partial
 
 import goldens
 import keras
@@ -15,14 +14,15 @@ import small_runs
 from safetensors.numpy import load_file, save_file
 
 from ass_tf.config import schema
-from ass_tf.models import backbones
+from ass_tf.config.backbones import Backbone
+from ass_tf.models import CAFFE_BGR_MEAN
 from ass_tf.models.generator import build_generator
 from ass_tf.runs import trained
 from ass_tf.weights import __main__ as weights_command
 from ass_tf.weights import initial, torch_files, torch_names
 
 CLASSES = 4
-SMALL = backbones.Backbone(partial(backbones._resnet, blocks=(1, 1, 1, 1)))
+SMALL = Backbone("resnet", {"blocks": (1, 1, 1, 1)})
 with_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="PyTorch is not here: make test-torch"
 )
@@ -196,7 +196,7 @@ def test_torchvisions_input_is_taken_into_account():
     normalised = (images / 255 - mean) / spread
     stem = [keras.Model(g.get_layer("conv1_conv_pad").input, g.get_layer("conv1_bn").output) for g in (theirs, ours)]
     expected = stem[0](normalised).numpy()
-    found = stem[1](images[..., ::-1] - np.array(backbones.CAFFE_BGR_MEAN, "f")).numpy()
+    found = stem[1](images[..., ::-1] - np.array(CAFFE_BGR_MEAN, "f")).numpy()
     inside = np.s_[:, 2:-2, 2:-2]
     np.testing.assert_allclose(found[inside], expected[inside], atol=1e-4 * np.abs(expected).max())
 

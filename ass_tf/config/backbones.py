@@ -1,0 +1,36 @@
+"""The backbones of the generator: one row each.
+
+A new backbone is a row here and a file in `ass_tf/models` with a function `build(images, batch_norm, output_stride)`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """What the rest of the package knows of a backbone.
+
+    Attributes:
+        module: of `ass_tf.models`, whose `build` makes it: images float32 (b, h, w, 3), RGB, 0 to 255, a constructor of
+            batch norm layers and the output stride -> features (b, u, v, d).
+        options: further keywords of `build`.
+        epsilon: of batch norm, a part of the function that its ImageNet weights were trained in.
+        application: name of the model in `keras.applications` whose layers have the same names; None: there is none.
+    """
+
+    module: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    epsilon: float = 1e-5  # AdaptSegNet's; Keras' default is another
+    application: str | None = None
+
+
+BACKBONES = {
+    "resnet101": Backbone("resnet", {"blocks": (3, 4, 23, 3)}, application="ResNet101"),
+    "resnet50": Backbone("resnet", {"blocks": (3, 4, 6, 3)}, application="ResNet50"),
+    "mobilenetv2": Backbone("mobilenetv2", epsilon=1e-3, application="MobileNetV2"),
+    "tiny": Backbone("tiny"),
+}
