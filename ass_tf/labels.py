@@ -108,6 +108,11 @@ def lookup_table(raw: Mapping[int, str | None], names: Sequence[str]) -> np.ndar
 
     Returns:
         table: uint8 (65536,). Train ids; IGNORE for ids whose name is not in `names`; OUTSIDE for unknown ids.
+
+    Example:
+        >>> table = lookup_table({0: None, 7: "road", 23: "sky", 26: "car"}, ("road", "sky"))
+        >>> table[[7, 23, 26, 0, 99]].tolist()
+        [0, 1, 255, 255, 254]
     """
     table = np.full(65536, OUTSIDE, np.uint8)
     for raw_id, name in raw.items():

@@ -50,6 +50,14 @@ def from_dict(settings: dict[str, Any], origin: str = "") -> Config:
 
     Raises:
         ConfigError: an unknown key, a wrong type, a value out of range or an impossible combination.
+
+    Example:
+        >>> domain = {"dataset": "gta5", "root": "GTA5", "size": [720, 1280]}
+        >>> from_dict({"method": "joint", "source": domain, "target": domain}).train.steps
+        150000
+        >>> from_dict({"method": "joint", "source": domain, "target": domain, "sed": 1})
+        Traceback (most recent call last):
+        ass_tf.config.reading.ConfigError: sed is no setting; the nearest is seed. Received: 1.
     """
     try:
         return Config.model_validate_json(json.dumps(settings))

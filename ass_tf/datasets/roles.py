@@ -19,7 +19,12 @@ ROLES = ("source", "labelled", "unlabelled", "validation")
 
 
 def spread(items: Sequence[Any], count: int) -> Sequence[Any]:
-    """At most `count` of the items, evenly spread."""
+    """At most `count` of the items, evenly spread.
+
+    Example:
+        >>> spread("abcdefg", 3)
+        'adg'
+    """
     return items[:: max(1, -(-len(items) // count))]
 
 

@@ -56,6 +56,11 @@ def segmentation_loss(logits, labels):
 
     Returns:
         float32 (b,).
+
+    Example:
+        >>> logits = tf.math.log([[[[0.5, 0.5], [0.25, 0.75]]]])
+        >>> segmentation_loss(logits, tf.constant([[[0, IGNORE]]])).numpy().round(3)  # log 2
+        array([0.693], dtype=float32)
     """
     return _cross_entropy_of_classes(logits, labels)
 

@@ -22,6 +22,10 @@ def confusion_matrix(truth, prediction, num_classes):
     Returns:
         confusion: int64 (c, c). Rows are the truth, columns the prediction.
 
+    Example:
+        >>> confusion_matrix([[0, 0], [1, labels.IGNORE]], [[0, 1], [1, 0]], 2).tolist()
+        [[1, 1], [0, 1]]
+
     Raises:
         ValueError: the sizes differ, or an id is none of the c classes.
     """
@@ -107,6 +111,11 @@ def scores_of(confusion, names, subsets=None):
 
     Returns:
         scores: Scores.
+
+    Example:
+        >>> scores = scores_of(np.array([[1, 1], [0, 2]]), ["road", "sky"])
+        >>> round(scores.miou, 2), scores.pixel_accuracy, scores.iou["road"]
+        (58.33, 75.0, 50.0)
     """
     names = list(names)
     iou = iou_per_class(confusion)

@@ -25,6 +25,10 @@ def colour(label_map, palette):
 
     Returns:
         picture: uint8 (h, w, 3).
+
+    Example:
+        >>> colour([[0, labels.IGNORE]], labels.colours(["road"])).tolist()
+        [[[128, 64, 128], [0, 0, 0]]]
     """
     return np.asarray(palette, np.uint8)[np.asarray(label_map, np.uint8)]
 
