@@ -1,7 +1,7 @@
 """Classes, their colours, and the tables from a data set's raw label ids to train ids.
 
 Every data set's table gives a class *name* for each raw id; a class set is a tuple of names, and the position of a name
-in it is the train id. Reading label files is left to `datasets` and `pipeline`.
+in it is the train id.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ CLASS_SETS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-# Scores that papers report beside the mean over all classes of a class set.
+# Scores that papers report besides the mean over all classes of a class set.
 REPORTED_SUBSETS: dict[str, tuple[str, ...]] = {
     "synthia16": CLASS_SETS["synthia16"],
     "synthia13": tuple(n for n in CLASS_SETS["synthia16"] if n not in ("wall", "fence", "pole")),

@@ -1,6 +1,6 @@
 """Street images through an exported model: `python export/infer_onnx.py MODEL IMAGES... --out DIR`.
 
-The code is the folder street_inference beside this file, which stands alone.
+The code is in the folder street_inference next to this file, which needs nothing else of the package.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Settings from JSON files that state what differs from the defaults, overrides, and the record of a run.
 
-The settings themselves are `schema`'s; whether the files they name exist is left to `datasets`. No TensorFlow here.
+The settings themselves are in `schema`. Whether the files that they name exist is checked by `datasets`.
 
 Relative paths follow one rule. Files that belong to the settings (`base`, `class_file`, `mapping`, `list`,
 `labelled_list`, and the files of a sweep) are relative to the file that names them. `root` and `model.weights`, which
@@ -66,7 +66,7 @@ def from_dict(settings: dict[str, Any], origin: str = "") -> Config:
 
 
 def beside(file: Path, value: str) -> str:
-    """A path that belongs to the settings: beside the file that names it, else as it is.
+    """A path that belongs to the settings: relative to the file that names it if it exists there, else unchanged.
 
     Args:
         file: the file that names it.

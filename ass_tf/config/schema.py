@@ -21,7 +21,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Options = dict[str, bool | int | float | str | None]
-# Above any use: a number with too many digits is told instead of filling the memory.
+# Above any use: a number with too many digits is an error and does not fill the memory.
 Size = tuple[Annotated[int, Field(ge=32, le=16384)], Annotated[int, Field(ge=32, le=16384)]]
 Images = Annotated[int, Field(gt=0, le=4096)]
 Width = Annotated[int, Field(gt=0, le=16384)]
@@ -49,7 +49,7 @@ class Domain(Section):
     mapping: str | None = None
     """dataset=folder: JSON of class name -> name in `classes`, its train id, or null; default: equal names."""
     list: str | None = None
-    """Text file with one image name a line (as `python -m ass_tf.datasets` prints them): use only these."""
+    """Text file with one image name per line, as `ass-tf datasets --list` prints them: use only these images."""
 
 
 class Target(Domain):
@@ -58,7 +58,7 @@ class Target(Domain):
     labelled_seed: int = 0
     """Seed of that draw."""
     labelled_list: str | None = None
-    """Text file that names the labelled images instead, one a line."""
+    """Text file that names the labelled images instead, one per line."""
 
 
 class Batch(Section):
@@ -87,10 +87,11 @@ class Model(Section):
     rates: Annotated[tuple[Width, ...], Field(min_length=1)] = (6, 12, 18, 24)
     """Dilations of the head's summed 3x3 branches; [6, 12] is what AdaptSegNet's code runs."""
     weights: str | None = "imagenet"
-    """`imagenet` (keras.applications), a weights file of that model, a file of ass_tf.weights, or null: random."""
+    """Initial weights: `imagenet` (keras.applications), a weights file of that model, a file that `ass-tf weights`
+    wrote, or null for random ones."""
     batch_norm: Literal["batch", "target", "frozen"] = "batch"
-    """`batch`: statistics of each domain's batch, running ones updated by all; `target`: by the target alone, on which
-    the network will run; `frozen`: the loaded running statistics."""
+    """`batch`: normalise by the statistics of each batch; all domains update the running statistics. `target`: only
+    target images update them. `frozen`: normalise by the loaded running statistics."""
 
 
 class Discriminators(Section):
@@ -112,18 +113,18 @@ class Losses(Section):
     lambda_sd: Weight = 1.0
     """Weight of the semantic-level discriminator's loss (eq. 6, 8)."""
     direction: Literal["source_to_target", "target_to_source"] = "source_to_target"
-    """Which domain's images the adversarial terms move: the paper's source, or AdaptSegNet's target."""
+    """Whose features the adversarial terms move: the source's (the paper) or the target's (AdaptSegNet)."""
 
 
 class Optimiser(Section):
     generator: str = "SGD"
-    """G's: `SGD` (PyTorch's formula), or Keras' name of another, such as `AdamW` or `Addons>LAMB`."""
+    """G's optimiser: `SGD` with PyTorch's formula, or another by its Keras name: `AdamW`, `Addons>LAMB`."""
     generator_options: Options = {}
-    """Keywords of another than SGD, e.g. {"weight_decay": 1e-4}."""
+    """Keywords of an optimiser other than SGD, e.g. {"weight_decay": 1e-4}."""
     discriminator: str = "Adam"
-    """The discriminators': `Adam` (PyTorch's formula), or Keras' name of another."""
+    """The discriminators' optimiser: `Adam` with PyTorch's formula, or the Keras name of another."""
     discriminator_options: Options = {}
-    """Keywords of another than Adam."""
+    """Keywords of an optimiser other than Adam."""
     lr: Rate = 2.5e-4
     """Initial rate of G's backbone."""
     momentum: Fraction = 0.9
@@ -154,7 +155,7 @@ class Train(Section):
     steps: Positive = 150000
     """Steps of the run."""
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Arithmetic of the networks; weights stay float32, float16 comes with loss scaling."""
+    """Arithmetic of the networks. Weights stay float32; float16 uses loss scaling."""
     deterministic: bool = True
     """Bit-identical repetition on the same machine; some operations are slower on GPUs."""
     checkpoint_every: Positive = 1000
@@ -162,11 +163,11 @@ class Train(Section):
     validate_every: Positive = 5000
     """Steps between validations; the last step is always validated."""
     log_every: Positive = 50
-    """Steps between lines of log.jsonl, on TensorBoard, and on a stdout that is no terminal."""
+    """Steps between records in log.jsonl, in TensorBoard, and on stdout where it is not a terminal."""
     shares_every: NotNegative = 500
-    """Steps between measurements of each term's share of G's gradient, a step of double length or so; 0: never."""
+    """Steps between measurements of each term's share of G's gradient; such a step takes twice as long. 0: never."""
     feature_images: NotNegative = 16
-    """Source and as many validation images whose class means of features are kept, of the first and the last step."""
+    """Number of images per domain whose feature means are kept by class, before the first and after the last step."""
 
 
 class Config(Section):

@@ -22,8 +22,8 @@ from ass_tf.config import schema
 from ass_tf.datasets.decoding import check_proportions, open_image, open_label, train_ids_of
 from ass_tf.datasets.domain import DataError
 
-# Pillow keeps up to 64 MB of freed memory for the next image: a page that the kernel must clear anew costs more than to
-# fill it. Blocks of 1 MB fit all images, while one block per image is reallocated between sizes.
+# Pillow keeps up to 64 MB of freed memory for the next image: clearing a new page costs the kernel more than filling it
+# costs us. Blocks of 1 MB fit all images, while one block per image is reallocated between sizes.
 Image.core.set_block_size(2**20)
 Image.core.set_blocks_max(64)
 

@@ -29,7 +29,7 @@ def spread(items: Sequence[Any], count: int) -> Sequence[Any]:
 
 
 def unmatched(domains: Mapping[str, Domain], classes: Sequence[str]) -> list[str]:
-    """What to tell before training of classes that no label of a domain can give, one line each.
+    """Notes on classes that no label of a domain can give, one line each, for the time before training.
 
     Args:
         domains: role -> Domain.

@@ -1,6 +1,4 @@
 """Keras generator -> ONNX graph: tf2onnx, with dilated convolutions kept whole and batch norm folded into the kernels.
-
-Checking the result is left to `agreement`, smaller numbers to `precision`, the command to `to_onnx`.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ def whole_dilations(graph: Any, _: Any) -> Any:
 
 @contextmanager
 def _quiet():
-    """Keeps back what tf2onnx tells of each optimiser; errors still come."""
+    """Hides what tf2onnx prints of each optimiser; errors are still shown."""
     loggers = [logging.getLogger(name) for name in ("tf2onnx", "onnxruntime", "root")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

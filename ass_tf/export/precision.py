@@ -68,7 +68,7 @@ def quantise(model: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.Model
         images: uint8 (1, h, w, 3) each, from which the ranges of the activations are taken.
 
     Returns:
-        quantised: the model with the same inputs and outputs; what is not a convolution or beside one stays float32.
+        quantised: the model with the same inputs and outputs; all but convolutions and their neighbours stays float32.
     """
     logger, level = logging.getLogger(), logging.getLogger().level
     session = agreement.session_of(model)

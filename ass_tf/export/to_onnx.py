@@ -40,7 +40,7 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
 
     Raises:
         ValueError: the run, its images or the options cannot be used.
-        Disagreement: more than 0.1 % of the pixels differ at one size; the new file stays beside an older one's.
+        Disagreement: more than 0.1 % of the pixels differ at one size; the new file stays next to an older one.
     """
     RunFolder(run).settings()  # else a folder would be made for a run that is not there
     storage.check_file(out, "--out")
@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--size", type=_size, metavar="HxW", help="take images of this size only (default: any)")
     add("--batch", type=_positive, metavar="N", help="take this number of images only (default: any)")
     add("--opset", type=int, choices=range(14, 19), default=17, help="version of ONNX' operators (default: 17)")
-    add("--probabilities", action="store_true", help="give the softmax beside the labels")
+    add("--probabilities", action="store_true", help="give the softmax as well as the labels")
     add("--precision", choices=["float32", "float16", "int8"], default="float32", help="of weights; int8: of all")
     add(
         "--calibrate",

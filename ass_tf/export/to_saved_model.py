@@ -28,7 +28,7 @@ def export(run: Path, out: Path, *, which: str = "last", probabilities: bool = F
         run: folder of the run.
         out: folder of the numbered versions.
         which: the snapshot, last or best.
-        probabilities: give the softmax beside the labels.
+        probabilities: give the softmax as well as the labels.
 
     Returns:
         version: folder of the new SavedModel.
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=terminal.path, metavar="DIR", help="folder of versions (default: RUN/export/saved_model)"
     )
     parser.add_argument("--snapshot", choices=["last", "best"], default="last", help="default: last")
-    parser.add_argument("--probabilities", action="store_true", help="give the softmax beside the labels")
+    parser.add_argument("--probabilities", action="store_true", help="give the softmax as well as the labels")
     options = parser.parse_args(arguments)
     try:
         run = options.run or trained.newest_finished()

@@ -188,7 +188,7 @@ def _class_of(name):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # its own farewell
                 import tensorflow_addons  # noqa: F401
-        except Exception:  # absent, or beside a Keras that it does not know
+        except Exception:  # absent, or with a Keras that it does not know
             raise _Unknown(
                 f"optimiser {name} needs TensorFlow Addons: pip install 'ass_tf[addons]' (TensorFlow 2.15, Python 3.10 "
                 "or 3.11), or name one of Keras' own."

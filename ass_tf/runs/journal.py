@@ -20,7 +20,7 @@ def _clock(seconds):
 
 
 def cut_board(board, step, unvalidated=False):
-    """Drops what TensorBoard was told of steps that a resumed run takes again, and what a kill cut short.
+    """Drops TensorBoard's records of steps that a resumed run takes again, and one that a kill cut short.
 
     Args:
         board: Path of TensorBoard's folder.

@@ -1,6 +1,6 @@
 """Label maps as pictures: colours, overlays, comparison strips, legends, and PNG files written whole or not at all.
 
-Pictures are uint8 (h, w, 3) arrays, RGB. Which pictures are worth making is left to the callers.
+Pictures are uint8 (h, w, 3) arrays, RGB.
 """
 
 import bisect
@@ -85,7 +85,7 @@ def strip(panels, titles=None, height=None):
 
 
 def legend(names, palette, width=1024, text=14):
-    """The classes' names beside their colours, in as many columns as fit.
+    """The classes' names next to their colours, in as many columns as fit.
 
     Args:
         names: the class set.

@@ -19,7 +19,7 @@ TRAIN = [sys.executable, "-m", "ass_tf.train"]
 
 
 class Folder:
-    """Where a sweep's runs lie: a run folder for each cell, and beside them who works, what failed, what was printed.
+    """Where a sweep's runs lie: a run folder for each cell, and notes of who works, what failed, what was printed.
 
     Args:
         path: the folder; what several processes share.

@@ -1,4 +1,4 @@
-"""The paper's mIoU (percent, Cityscapes' validation set), to put beside ours where the experiment is the same.
+"""The paper's mIoU (percent, Cityscapes' validation set), to compare with ours where the experiment is the same.
 
 Source: Wang et al. 2020, arXiv 2004.00794, tables 1 to 3. In table 3 the rows 50, 100 and 200 are printed with the
 columns of GA and GA+CSA swapped, by its own column "Improve"; here they are corrected.

@@ -31,7 +31,7 @@ def reason(error: OSError) -> str:
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the context ends well and removed when it does not.
+    """A temporary name in the folder of `path`, renamed to it when the context ends well and removed when it does not.
 
     Args:
         path: the file to write. Its folder is made if it is missing.

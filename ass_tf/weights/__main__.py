@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="with --config: changes of it")
     layouts = ["auto", torch_files.LAYOUT, torch_names.TORCHVISION]
-    add("--layout", choices=layouts, default="auto", help="of a PyTorch checkpoint (default: if the file tells)")
+    add("--layout", choices=layouts, default="auto", help="of a PyTorch checkpoint (default: found in the file)")
     add("--snapshot", choices=["last", "best"], default="last", help="of a run (default: last)")
     options = parser.parse_args(arguments)
     if options.out.suffix != ".safetensors":

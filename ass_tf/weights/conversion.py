@@ -18,7 +18,7 @@ def import_weights(
     Args:
         source: a checkpoint, a weights file of `keras.applications` (.h5), or "imagenet".
         settings: their `model` and `classes` say which network.
-        layout: of a checkpoint: "adaptsegnet", "torchvision", or "auto" where the file tells.
+        layout: of a checkpoint: "adaptsegnet", "torchvision", or "auto" to find it in the file.
 
     Returns:
         generator: keras.Model.
@@ -26,7 +26,7 @@ def import_weights(
         layout: what the file was taken for.
 
     Raises:
-        ValueError: the file cannot be read, or nothing tells its layout.
+        ValueError: the file cannot be read, or its layout cannot be found in it.
     """
     if source == "imagenet" or source.endswith(".h5"):
         from ass_tf.weights import applications

@@ -1,6 +1,4 @@
 """Files of tensors by name: PyTorch's, read without running what they hold, and safetensors, read and written.
-
-What the names mean is left to `torch_layout`.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         (name for name in tensors if prefix and name.startswith(prefix) and name[len(prefix) :] in tensors), None
     )
     if twin:
-        raise ValueError(f"holds both {twin} and {twin[len(prefix) :]}: which network is meant cannot be told.")
+        raise ValueError(f"holds both {twin} and {twin[len(prefix) :]}: it is unclear which network is meant.")
     tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     if any(name.startswith("layer6.") for name in tensors):
         heads = {"layer5.": "auxiliary.", "layer6.": "layer5."}
@@ -166,7 +166,7 @@ def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def layout_of(path: Path, names: Iterable[str]) -> str | None:
-    """What a file says of itself, or AdaptSegNet's where tidied names have its head; None where nothing tells.
+    """What a file says of itself, or AdaptSegNet's where tidied names have its head; None where it is unclear.
 
     torchvision's and Caffe's ResNets bear the same names, `fc` included.
     """

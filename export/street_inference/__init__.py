@@ -1,6 +1,6 @@
 """Street images through an exported model, with nothing but numpy, pillow and onnxruntime.
 
-Copy this folder beside a model and run `python -m street_inference MODEL IMAGES... --out DIR`.
+Copy this folder next to a model and run `python -m street_inference MODEL IMAGES... --out DIR`.
 
     images      finds image files and decodes them to upright 8-bit RGB; training reads photographs by it, too
     segmenter   the model under onnxruntime

@@ -1,4 +1,4 @@
-"""Photographs through a model: decoded, segmented and written, the three beside each other.
+"""Photographs through a model: decoded, segmented and written, the three at the same time.
 
 While the model works on one batch, the next ones are decoded and the last ones written. One that fails on the way gets
 its `error`, and the rest goes on.
@@ -119,7 +119,7 @@ class Progress:
 def segment(
     model: segmenter.Segmenter, photographs: Sequence[Photograph], options: argparse.Namespace, progress: Progress
 ) -> None:
-    """Read, run and write them all, the three beside each other; what fails on the way gets its `error`.
+    """Read, run and write them all, the three at the same time; what fails on the way gets its `error`.
 
     Raises:
         OSError: a result cannot be written.

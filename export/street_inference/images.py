@@ -23,7 +23,7 @@ from PIL import Image
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000")
 MAX_PIXELS = 178_956_970  # above it Pillow raises an error unless it is told not to
-SKIPPED = ("@eaDir", "__MACOSX", "$RECYCLE.BIN")  # folders of thumbnails and remains beside people's images
+SKIPPED = ("@eaDir", "__MACOSX", "$RECYCLE.BIN")  # folders of thumbnails and remains next to people's images
 SUMMARY_HEAD = ["file", "name", "height", "width", "read_seconds", "run_seconds", "write_seconds"]
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
