@@ -1,5 +1,4 @@
-"""Keras generator -> ONNX graph: tf2onnx, with dilated convolutions kept whole and batch norm folded into the kernels.
-"""
+"""Keras generator -> ONNX graph: tf2onnx, with dilated convolutions kept whole and batch norm folded into the kernels."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The trained generator as it leaves the laboratory: raw images in, label maps out, all between inside the graph.
 
-    serving_default(image: uint8 (n, h, w, 3), RGB) -> labels: uint8 (n, h, w); probabilities: float32 (n, h, w, c)
+serving_default(image: uint8 (n, h, w, 3), RGB) -> labels: uint8 (n, h, w); probabilities: float32 (n, h, w, c)
 """
 
 import os

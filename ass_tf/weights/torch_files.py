@@ -1,5 +1,4 @@
-"""Files of tensors by name: PyTorch's, read without running what they hold, and safetensors, read and written.
-"""
+"""Files of tensors by name: PyTorch's, read without running what they hold, and safetensors, read and written."""
 
 from __future__ import annotations
 

@@ -85,6 +85,7 @@ def test_inference_takes_models_images_and_folders_of_any_name(model, name, tmp_
     assert len(list((tmp_path / f"{name}out").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_sweep_of_any_name_goes_on_where_it_stopped(place, name, capsys):
     (place / f"{name}s.json").write_text(json.dumps({"methods": {"joint": f"{name}.json"}, "labelled": [2]}))
     file = f"{name}s.json"

@@ -62,6 +62,7 @@ def test_it_is_evaluated_exported_and_reported(earlier, capsys):
     assert capsys.readouterr().err.count("error:") == 0
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_its_data_have_moved_and_with_other_records(earlier, capsys):
     shutil.move("scenes/gta5", "moved")
     words = ["source.root=moved", "train.log_every=1", "train.checkpoint_every=1", "train.validate_every=5"]
@@ -74,6 +75,7 @@ def test_it_goes_on_where_its_data_have_moved_and_with_other_records(earlier, ca
     assert session["changed"]["train.log_every"] == [2, 1]
 
 
+@pytest.mark.slow
 def test_it_trains_longer_and_keeps_the_result_that_it_had(earlier):
     assert train.main(["--config", "early.json"]) == 0
     before = (earlier / "result.json").read_bytes()
@@ -82,6 +84,7 @@ def test_it_trains_longer_and_keeps_the_result_that_it_had(earlier):
     assert json.loads((earlier / "result.json").read_text())["last"]["step"] == 8
 
 
+@pytest.mark.slow
 def test_run_whose_snapshot_is_damaged_stays_as_it_is_though_settings_change(earlier, capsys):
     assert train.main(["--config", "early.json"]) == 0
     for weights_file in (earlier / "snapshots").glob("*/weights.data*"):
@@ -97,6 +100,7 @@ def test_settings_that_change_weights_are_refused(earlier, capsys):
     assert "optimiser.lr must be 0.01 as in the run begun there" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_finished_run_whose_snapshots_were_deleted_stays_as_it_is(earlier, capsys):
     assert train.main(["--config", "early.json"]) == 0
     shutil.rmtree(earlier / "snapshots")
@@ -109,6 +113,7 @@ def test_finished_run_whose_snapshots_were_deleted_stays_as_it_is(earlier, capsy
     assert small_runs.content(earlier) == before
 
 
+@pytest.mark.slow
 def test_another_validation_is_told_and_its_best_score_is_chosen_anew(earlier, capsys):
     state = json.loads((earlier / "snapshots/step-00000004/state.json").read_text())
     state["best"]["miou"] = 99.0
