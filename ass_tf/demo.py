@@ -121,8 +121,9 @@ def run_all(options: argparse.Namespace, out: Path) -> int:
     return deploy(runs["csa"], options.images, out, seed)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.demo", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.demo") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add, whole = parser.add_argument, streets.whole_number
     add("--seed", type=whole, default=0, help="of the scenes, the labelled subset and the training (default: 0)")
     add(

@@ -16,9 +16,9 @@ from ass_tf.studies import page, results, tables
 from ass_tf.system import storage, terminal
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.report", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.report") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("folder", type=terminal.path, metavar="RUN_OR_SWEEP", help="a run's folder, or one that holds runs")
     add("--out", type=terminal.path, metavar="DIR", help="folder of the results (default: report/ in it)")

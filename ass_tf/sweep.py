@@ -45,9 +45,9 @@ def _processes(text: str) -> int:
     return number
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.sweep", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.sweep") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--config", type=terminal.path, required=True, metavar="FILE", help="the sweep, e.g. configs/carla_camvid.json")
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs")
