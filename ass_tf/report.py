@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 
 from ass_tf import config
-from ass_tf.studies import page, results, tables
-from ass_tf.system import storage, terminal
+from ass_tf.studies import results, tables
+from ass_tf.system import process, storage, terminal
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.report") -> int:
@@ -27,6 +27,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.r
     options = parser.parse_args(arguments)
     out = options.out or options.folder / "report"
     try:
+        for package in ("jinja2", "matplotlib"):
+            process.require(package, "report", "a report")
+        from ass_tf.studies import page
+
         storage.check_folder(out, "--out", config.ConfigError)
         runs = results.read(options.folder)
         html = page.page(options.title or options.folder.resolve().name, runs, not options.without_pictures)
