@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import math
 import os
 import signal
@@ -121,7 +122,8 @@ def _prepare(options: argparse.Namespace) -> segmenter.Segmenter:
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
     """The command line, called `prog`; returns the exit status."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # file names may hold anything
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may hold anything
     options = _options(arguments, prog or _called())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: what is done stays, and is listed
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of oddities in photographs that do not matter here
