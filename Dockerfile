@@ -17,7 +17,7 @@ RUN --mount=type=bind,from=build,source=/wheel,target=/wheel \
 # Whoever runs it may write there.
 RUN useradd --uid 1000 --create-home user && mkdir /work && chmod 777 /work /home/user
 ENV HOME=/home/user
-USER user
+USER 1000
 WORKDIR /work
 ENTRYPOINT ["ass-tf"]
 CMD ["--help"]

@@ -49,7 +49,7 @@ def dispatch(words: Sequence[str], prog: str) -> int:
         prog: how the user calls all commands, for the usage lines.
 
     Returns:
-        status: the command's exit status; 2 where there is no such command.
+        status: the command's exit status; 2 where there is no such command, 1 where a package is not installed.
     """
     if not words:
         print(usage(prog), file=sys.stderr)
@@ -65,7 +65,10 @@ def dispatch(words: Sequence[str], prog: str) -> int:
         nearest = difflib.get_close_matches(name.lower(), COMMANDS, n=1, cutoff=0.0)[0]
         shown = storage.shown(name)
         return terminal.complain(f"{shown} is no command; the nearest is {nearest}. `{prog} --help` lists all.", 2)
-    command = importlib.import_module(COMMANDS[name][0])
+    try:
+        command = importlib.import_module(COMMANDS[name][0])
+    except ModuleNotFoundError as error:  # installed by `pip install --no-deps`
+        return terminal.complain(f"{name} needs {error.name}: pip install ass_tf.", 1)
     return command.main(arguments, f"{prog} {name}")
 
 

@@ -112,5 +112,11 @@ def test_a_report_without_its_packages_says_what_to_install(package, tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_command_without_what_all_need_says_so(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ass_tf.sweep", None)
+    assert dispatch(["sweep", "--help"], "ass-tf") == 1
+    assert capsys.readouterr().err == "error: sweep needs ass_tf.sweep: pip install ass_tf.\n"
+
+
 def test_a_package_that_is_there_is_imported():
     assert process.require("json", "none", "a test") is json
