@@ -36,9 +36,9 @@ test-torch: $(VENV)/.torch
 test-addons: $(OLD)/.installed
 	$(OLD)/bin/python -m pytest -q $(TWO) -m "slow or not slow"
 
-# Of both suites, with branches; what subprocesses execute counts.
+# Of both suites, or of TESTS=tests/config say, with branches; what subprocesses execute counts.
 coverage: $(INSTALLED)
-	$(RUN) -m pytest -q $(TWO) -m "slow or not slow" --cov --cov-report=term-missing $(COVERAGE)
+	$(RUN) -m pytest -q $(TWO) -m "slow or not slow" --cov --cov-report=term-missing $(TESTS)
 
 parity: $(VENV)/.torch
 	$(RUN) tests/checks/parity.py
