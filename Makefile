@@ -14,7 +14,7 @@ INPUTS ?= 1000
 OLD := .venv-addons
 OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
-.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-sweep check-report check-memory check-inputs check-earlier docs clean
+.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-sweep check-report check-memory check-inputs check-earlier docs coverage wheel clean
 
 demo: $(INSTALLED)
 	$(RUN) -m ass_tf.demo $(DEMO)
@@ -36,12 +36,17 @@ test-torch: $(VENV)/.torch
 test-addons: $(OLD)/.installed
 	$(OLD)/bin/python -m pytest -q $(TWO) -m "slow or not slow"
 
+# Of both suites, or of TESTS=tests/config say, with branches; what subprocesses execute counts.
+coverage: $(INSTALLED)
+	$(RUN) -m pytest -q $(TWO) -m "slow or not slow" --cov --cov-report=term-missing $(TESTS)
+
 parity: $(VENV)/.torch
 	$(RUN) tests/checks/parity.py
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 bench: $(INSTALLED)
 	$(RUN) tests/bench/bench_step.py
@@ -68,6 +73,17 @@ check-earlier: $(INSTALLED)
 docs: $(INSTALLED)
 	$(RUN) -m ass_tf.config --markdown > docs/settings.part && mv docs/settings.part docs/settings.md
 
+wheel:
+	rm -rf build dist
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+# One file that needs numpy, pillow and onnxruntime: python3 infer.pyz MODEL IMAGES --out DIR
+infer.pyz: export/infer_onnx.py $(wildcard export/street_inference/*.py)
+	rm -rf build/infer && mkdir -p build/infer/street_inference
+	cp export/street_inference/*.py build/infer/street_inference
+	cp export/infer_onnx.py build/infer/__main__.py
+	$(PYTHON) -m zipapp build/infer --compress --python "/usr/bin/env python3" --output $@
+
 $(INSTALLED): setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[test]"
@@ -85,4 +101,4 @@ $(OLD)/.installed: setup.py
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(OLD) build *.egg-info
+	rm -rf $(VENV) $(OLD) build dist infer.pyz *.egg-info .coverage

@@ -8,6 +8,9 @@ from setuptools import find_packages, setup
 here = Path(__file__).parent
 version = re.search(r'__version__ = "(.+?)"', (here / "ass_tf/__init__.py").read_text()).group(1)
 
+# What the command `report` needs; the tests need it, too.
+report = ["jinja2>=3.1", "matplotlib>=3.8"]
+
 setup(
     name="ass_tf",
     version=version,
@@ -16,13 +19,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=[*find_packages(include=["ass_tf", "ass_tf.*"]), "street_inference"],
-    package_dir={"street_inference": "export/street_inference"},
-    package_data={"ass_tf.studies": ["page.html"]},
+    packages=[*find_packages(include=["ass_tf", "ass_tf.*"]), "ass_tf.configs", "street_inference"],
+    package_dir={"ass_tf.configs": "configs", "street_inference": "export/street_inference"},
+    package_data={"ass_tf.studies": ["page.html"], "ass_tf.configs": ["*.json", "maps/*.json"]},
+    entry_points={
+        "console_scripts": ["ass-tf = ass_tf.__main__:main", "ass-tf-infer = street_inference.command:main"],
+    },
     install_requires=[
-        "jinja2>=3.1",
         "keras",
-        "matplotlib>=3.8",
         "numpy",
         "onnx>=1.16",
         "onnxruntime>=1.17",
@@ -38,7 +42,17 @@ setup(
         # TensorFlow Addons ended with TensorFlow 2.15, for Python 3.9 to 3.11; onnx 1.19 is too new for its protobuf.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*", "onnx<1.19"],
         "cuda": ["tensorflow[and-cuda]>=2.15"],
+        "report": report,
         "torch": ["torch>=2.6"],
-        "test": ["cityscapesscripts>=2.3", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.8"],
+        "test": [
+            *report,
+            "cityscapesscripts>=2.3",
+            "mypy>=1.14",
+            "pytest>=8",
+            "pytest-cov>=7",
+            "pytest-xdist>=3.5",
+            "ruff>=0.8",
+            "setuptools>=70.1",
+        ],
     },
 )

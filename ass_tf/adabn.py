@@ -131,8 +131,9 @@ def _write_records(
     out.write_sessions({**sessions, "statistics": statistics})
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.adabn", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.adabn") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--run", type=terminal.path, required=True, metavar="DIR", help="folder that ass_tf.train wrote")
     add("--out", type=terminal.path, required=True, metavar="DIR", help="folder of the new run")

@@ -23,8 +23,8 @@ from ass_tf.runs import trained
 from ass_tf.runs.folder import RunFolder
 from ass_tf.system import process, storage, terminal
 
-ROOT = Path(__file__).parent.parent
-SETTINGS = ROOT / "configs" / "demo.json"
+SETTINGS = config.SHIPPED / "demo.json"
+COMMAND = [sys.executable, "-m", "ass_tf"]
 METHODS = {"oracle": "oracle (labelled camera images only)", "csa": "GA+CSA (and game images, and unlabelled ones)"}
 DRAWN = (192, 384)  # pixels; the settings resize
 SCENES = 300  # of the game
@@ -55,9 +55,7 @@ def deploy(run: Path, images: Path | None, out: Path, seed: int) -> int:
     """Export a run, compare ONNX with Keras, and segment new images with what was exported; returns the exit status."""
     model = run / "export" / "model.onnx"
     print("\nexport, compared with Keras", flush=True)
-    status = process.run_to_end(
-        [sys.executable, str(ROOT / "export/to_onnx.py"), "--run", str(run), "--out", str(model)]
-    )
+    status = process.run_to_end([*COMMAND, "export", "--run", str(run), "--out", str(model)])
     if status:
         return status
     results = out / ("new" if images is None else "yours")
@@ -65,8 +63,7 @@ def deploy(run: Path, images: Path | None, out: Path, seed: int) -> int:
         streets.write_cityscapes(out / "data/new", {"test": 6}, seed + 1000, DRAWN)
         images = out / "data/new/leftImg8bit"
     print(f"\nthe ONNX model on {images}", flush=True)
-    words = [str(ROOT / "export/infer_onnx.py"), str(model), str(images), "--out", str(results)]
-    status = process.run_to_end([sys.executable, *words])
+    status = process.run_to_end([*COMMAND, "infer", str(model), str(images), "--out", str(results)])
     if results.is_dir():
         print(f"\nlook at the overlays in {results}")
     return status
@@ -110,7 +107,7 @@ def run_all(options: argparse.Namespace, out: Path) -> int:
     runs = {method: out / method for method in METHODS}
     for method, run in runs.items():
         print(f"\n{METHODS[method]}", flush=True)
-        command = [sys.executable, "-m", "ass_tf.train", "--config", SETTINGS, "--run", run, "--set", *words[method]]
+        command = [*COMMAND, "train", "--config", SETTINGS, "--run", run, "--set", *words[method]]
         status = process.run_to_end([str(part) for part in command])
         if status:
             return status
@@ -121,8 +118,9 @@ def run_all(options: argparse.Namespace, out: Path) -> int:
     return deploy(runs["csa"], options.images, out, seed)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.demo", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.demo") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add, whole = parser.add_argument, streets.whole_number
     add("--seed", type=whole, default=0, help="of the scenes, the labelled subset and the training (default: 0)")
     add(

@@ -55,13 +55,15 @@ def table_of(result: Mapping[str, Any]) -> Table:
     return table
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.evaluate") -> int:
+    """The command line, called `prog`; returns the exit status."""
+
     def scale(text: str) -> float:
         if not 0 < float(text) <= 16:
             raise ValueError
         return float(text)
 
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.evaluate", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     parser.add_argument(
         "--run", type=terminal.path, required=True, metavar="DIR", help="folder that ass_tf.train wrote"
     )

@@ -12,13 +12,13 @@ import sys
 from collections.abc import Sequence
 
 from ass_tf import config
-from ass_tf.studies import page, results, tables
-from ass_tf.system import storage, terminal
+from ass_tf.studies import results, tables
+from ass_tf.system import process, storage, terminal
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.report", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.report") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("folder", type=terminal.path, metavar="RUN_OR_SWEEP", help="a run's folder, or one that holds runs")
     add("--out", type=terminal.path, metavar="DIR", help="folder of the results (default: report/ in it)")
@@ -27,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     out = options.out or options.folder / "report"
     try:
+        for package in ("jinja2", "matplotlib"):
+            process.require(package, "report", "a report")
+        from ass_tf.studies import page
+
         storage.check_folder(out, "--out", config.ConfigError)
         runs = results.read(options.folder)
         html = page.page(options.title or options.folder.resolve().name, runs, not options.without_pictures)

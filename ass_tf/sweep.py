@@ -45,11 +45,11 @@ def _processes(text: str) -> int:
     return number
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.sweep", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.sweep") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--config", type=terminal.path, required=True, metavar="FILE", help="the sweep, e.g. configs/carla_camvid.json")
+    add("--config", type=terminal.path, required=True, metavar="FILE", help="the sweep, e.g. carla_camvid.json")
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs")
     add("--out", type=terminal.path, metavar="DIR", help="folder of the runs (default: runs/<file>)")
     text = "so many runs at once, each on its share of the cores"
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    cells = cells_of(options.config, options.set)
+    cells = cells_of(config.find(options.config), options.set)
     folder = Folder(Path("runs") / options.config.stem if options.out is None else options.out)
     storage.check_folder(folder.path, "--out", config.ConfigError)
     status = 0

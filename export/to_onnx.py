@@ -6,4 +6,4 @@ from ass_tf.export.to_onnx import main
 from ass_tf.system import terminal
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main))
+    sys.exit(terminal.run(lambda: main(prog="python export/to_onnx.py")))

@@ -2,10 +2,12 @@
 
 from ass_tf.config.reading import (
     BESIDE,
+    SHIPPED,
     ConfigError,
     beside,
     differences,
     dump,
+    find,
     from_dict,
     load,
     load_record,
@@ -16,11 +18,13 @@ from ass_tf.config.schema import Config
 
 __all__ = [
     "BESIDE",
+    "SHIPPED",
     "Config",
     "ConfigError",
     "beside",
     "differences",
     "dump",
+    "find",
     "from_dict",
     "load",
     "load_record",

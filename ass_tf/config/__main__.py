@@ -16,8 +16,9 @@ from ass_tf.config import Config, ConfigError, dump, load, page
 from ass_tf.system import terminal
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.config", description="Show settings.")
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.config") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description="Show settings.")
     wanted = parser.add_mutually_exclusive_group(required=True)
     wanted.add_argument("file", type=terminal.path, nargs="?", help="a settings file: print what it resolves to")
     wanted.add_argument("--schema", action="store_true", help="print the JSON schema of settings files")

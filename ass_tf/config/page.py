@@ -51,7 +51,8 @@ NAMES = {"string": "text", "boolean": "true or false", "null": "null", "object":
 def markdown() -> str:
     """The whole page."""
     schema = Config.model_json_schema()
-    definitions, shown = schema["$defs"], {}
+    definitions = schema["$defs"]
+    shown: dict[type[Section], str] = {}
     plain = [name for name, field in Config.model_fields.items() if section_of(field.annotation) is None]
     parts = [INTRODUCTION, f"## Top level\n\n{_table(schema, plain, definitions)}\n"]
     for name, field in Config.model_fields.items():
@@ -125,5 +126,5 @@ def _bounds(field: dict[str, Any]) -> str:
 
 def _number(value: float) -> str:
     """Short: 10^12 and 2^32 - 1 rather than their digits."""
-    known = {10**12: "10^12", 2**32 - 1: "2^32 - 1"}
+    known: dict[float, str] = {10**12: "10^12", 2**32 - 1: "2^32 - 1"}
     return known.get(value, f"{value:g}")

@@ -6,6 +6,7 @@ Relative paths follow one rule. Files that belong to the settings (`base`, `clas
 `labelled_list`, and the files of a sweep) are relative to the file that names them. `root` and `model.weights`, which
 say where the data lie on this machine, and everything in `--set` are relative to the working directory. A run records
 resolved paths. Version 0.1.0 had mappings and lists relative to the working directory: they are still found there.
+A settings file that is not there under the name given is looked up in SHIPPED.
 
     python -m ass_tf.config --schema              the JSON schema of a settings file
     python -m ass_tf.config FILE [--set KEY=VALUE] the settings a file resolves to
@@ -14,6 +15,7 @@ resolved paths. Version 0.1.0 had mappings and lists relative to the working dir
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ from pydantic import ValidationError
 from ass_tf.config.schema import Config
 from ass_tf.system import storage, terminal
 
+PACKAGE = Path(__file__).parents[1]
+# The settings files that come with the package: inside it where it is installed, beside it in a checkout.
+SHIPPED = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
 BESIDE = ("class_file", "mapping", "list", "labelled_list")  # of a domain: files that belong to the settings
 # What means something for one choice only, and is not inherited where the choice changes.
 DEPENDANTS = {
@@ -63,6 +68,30 @@ def from_dict(settings: dict[str, Any], origin: str = "") -> Config:
         return Config.model_validate_json(json.dumps(settings))
     except ValidationError as error:
         raise ConfigError(origin + terminal.explain(error.errors(), [name for name, _ in _settings()])) from None
+
+
+def find(name: str | Path) -> Path:
+    """A settings file: the path as given where something is there, else the file of that name in SHIPPED.
+
+    Args:
+        name: a path, relative to the working directory or to SHIPPED.
+
+    Returns:
+        path: as given if nothing is there under either, so that who reads it says so.
+
+    Raises:
+        ConfigError: no file can have the name; or a name without a folder part is found nowhere.
+    """
+    storage.check_name(name, "a settings file's name", ConfigError)
+    path = Path(name)
+    if os.path.lexists(path) or path.is_absolute() or ".." in path.parts:
+        return path
+    if (SHIPPED / path).is_file():
+        return SHIPPED / path
+    names = sorted(file.name for file in SHIPPED.glob("*.json"))
+    if len(path.parts) == 1 and names:
+        raise ConfigError(f"{path}: No such file or directory; with ass_tf come {', '.join(names)}.")
+    return path
 
 
 def beside(file: Path, value: str) -> str:
@@ -152,7 +181,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Settings of a JSON file, changed by `section.key=value` words.
 
     Args:
-        path: the file. Its key `base` may name another file of which it states the differences.
+        path: the file, as `find` takes it. Its key `base` may name another file of which it states the differences.
         overrides: e.g. `optimiser.lr=1e-4`; the value is JSON, or a string where the setting is text or it is no JSON.
 
     Returns:
@@ -161,7 +190,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: a file that cannot be read, or settings that cannot be used.
     """
-    return _changed(_read(Path(path)), overrides, f"{path}: ")
+    return _changed(_read(find(path)), overrides, f"{path}: ")
 
 
 def load_record(path: str | Path, overrides: Sequence[str] = (), **sections: Any) -> Config:

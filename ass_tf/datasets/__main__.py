@@ -43,8 +43,9 @@ def _describe(domains: Mapping[str, Domain], sizes: Mapping[str, collections.Cou
         print(f"{name:<{width}}" + "".join(f"{share[row]:>12.2%}" for share in shares.values()))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.datasets", description="Check the data of a settings file.")
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.datasets") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description="Check the data of a settings file.")
     parser.add_argument("file", type=terminal.path, metavar="CONFIG", help="a settings file")
     parser.add_argument("--set", action="append", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--list", choices=("source", "target", "labelled", "validation"), help="print the image names")

@@ -143,8 +143,9 @@ def show(cases: Sequence[tuple[Path, int, bool]], measured: Sequence[tuple[float
         print(f"{name:<{width}}{threads:>9}{1000 * seconds:>11.1f}{rate:>10.2f}{seconds / first:>8.3f}{memory:>9.0f}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python export/bench.py", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.export.bench") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("models", nargs="+", type=Path, metavar="MODEL", help="ONNX file, SavedModel or run folder")
     add("--size", required=True, metavar="HxW", help="of the images")

@@ -47,8 +47,9 @@ def export(run: Path, out: Path, *, which: str = "last", probabilities: bool = F
     return serving.save(model, out, {"model.json": text + "\n"})
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python export/to_saved_model.py", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.export.to_saved_model") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     parser.add_argument(
         "--run", type=terminal.path, metavar="DIR", help="folder that ass_tf.train wrote (default: the newest)"
     )

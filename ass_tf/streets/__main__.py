@@ -19,9 +19,9 @@ def _size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.streets", description="Draw two street data sets.")
+def main(arguments: list[str] | None = None, prog: str = "python -m ass_tf.streets") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description="Draw two street data sets.")
     parser.add_argument("out", type=terminal.path, metavar="OUT", help="folder; gta5/ and cityscapes/ are drawn in it")
     told = {
         "source": (300, "game scenes"),

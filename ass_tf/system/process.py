@@ -1,4 +1,4 @@
-"""How a command's process starts TensorFlow, and how much memory it holds."""
+"""How a command's process starts TensorFlow and optional packages, and how much memory it holds."""
 
 from __future__ import annotations
 
@@ -17,6 +17,27 @@ from typing import Any
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, ARENA_MAX = -1, -2, -3, -8
 # Bytes: above every tensor, and about what a step frees at once.
 LARGEST, SPARE = 2**30, 2**28
+
+
+class MissingPackage(ValueError):
+    """An optional package is not installed; the message is one line that says how to install it."""
+
+
+def require(module: str, extra: str, purpose: str) -> Any:
+    """An optional package's module, imported.
+
+    Args:
+        module: its name.
+        extra: the extra of this package that installs it.
+        purpose: what needs it, for the message.
+
+    Raises:
+        MissingPackage: it, or a package that it needs, is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingPackage(f"{purpose} needs {module}: pip install 'ass_tf[{extra}]'.") from None
 
 
 def start_tensorflow() -> None:

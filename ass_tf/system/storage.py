@@ -120,7 +120,7 @@ def read_json(path: str | Path, error: Error = ValueError, kind: type | None = d
     except ValueError as caught:
         raise error(f"{path}: no valid JSON: {caught}.") from None
     if kind is not None and not isinstance(content, kind):
-        names = {dict: "object", list: "list"}
+        names: dict[type, str] = {dict: "object", list: "list"}
         raise error(f"{path}: the file must hold a JSON {names[kind]}. Received: {shown(json.dumps(content))}.")
     return content
 

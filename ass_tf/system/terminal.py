@@ -15,9 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from ass_tf.system import storage
 
 
@@ -28,6 +25,9 @@ def show_progress(name: str) -> Iterator[Callable[[int, int], None]]:
     Yields:
         advance: called with the number of images done and of all.
     """
+    from rich.console import Console  # here, so that a command that shows none starts sooner
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     if not console.is_terminal:
 

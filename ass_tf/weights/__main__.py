@@ -87,8 +87,9 @@ def _export(options: argparse.Namespace) -> None:
     print(f"{options.out}: {len(state)} tensors of step {step}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ass_tf.weights", description=__doc__.splitlines()[0])
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.weights") -> int:
+    """The command line, called `prog`; returns the exit status."""
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("source", metavar="FILE", help="checkpoint, weights file, `imagenet`, or the folder of a run to write out")
     add("--out", type=terminal.path, required=True, metavar="FILE", help="safetensors file to write")

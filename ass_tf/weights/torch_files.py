@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as packed
 
-from ass_tf.system import storage
+from ass_tf.system import process, storage
 
 LAYOUT = "adaptsegnet"  # in the metadata of files written here
 OLDEST_PYTORCH = (2, 6)  # loading weights only could still be made to run code before (CVE-2025-32434)
@@ -91,10 +91,7 @@ def _spelled(dtype: str) -> str:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        import torch
-    except ImportError:
-        raise ValueError(f"{path}: reading it needs PyTorch: pip install 'ass_tf[torch]'.") from None
+    torch = process.require("torch", "torch", f"{path}: reading it")
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_PYTORCH:
         wanted = ".".join(map(str, OLDEST_PYTORCH))
         raise ValueError(f"{path}: PyTorch must be {wanted} or newer to read it safely. Received: {torch.__version__}.")

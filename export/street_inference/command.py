@@ -1,6 +1,8 @@
 """Street images through an exported model: label maps, colours, overlays with a legend, and a table of class shares.
 
+    ass-tf-infer MODEL IMAGES... --out DIR                      where the package is installed
     python -m street_inference MODEL IMAGES... --out DIR        in the folder that holds street_inference/
+    python infer.pyz MODEL IMAGES... --out DIR                  with the file that `make infer.pyz` packs
     python export/infer_onnx.py MODEL IMAGES... --out DIR       in a checkout
 
 IMAGES are files, folders and patterns. Needs Python 3.10, numpy, pillow 10.1 and onnxruntime.
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import math
 import os
 import signal
@@ -66,9 +69,16 @@ def _size(text: str) -> tuple[int, int]:
     return _number(16)(height), _number(16)(width)
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    called = "-m street_inference" if Path(sys.argv[0]).name == "__main__.py" else "export/infer_onnx.py"
-    parser = argparse.ArgumentParser(prog=f"python {called}", description=__doc__.splitlines()[0])
+def _called() -> str:
+    """How the command was called, for its usage line."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return "python -m street_inference"
+    return f"python {program}" if program.suffix in (".py", ".pyz") else program.name
+
+
+def _options(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("model", type=_path, metavar="MODEL", help="a model of export/to_onnx.py")
     add("images", nargs="+", metavar="IMAGES", help="JPEG, PNG, WebP, BMP, TIFF: files, folders, patterns")
@@ -109,10 +119,12 @@ def _prepare(options: argparse.Namespace) -> segmenter.Segmenter:
     return model
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """The command line, called `prog`; returns the exit status."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # file names may hold anything
-    options = _options(arguments)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may hold anything
+    options = _options(arguments, prog or _called())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: what is done stays, and is listed
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of oddities in photographs that do not matter here
     if options.max_pixels > images.MAX_PIXELS:

@@ -100,7 +100,7 @@ def write(
     if "overlay" in outputs:
         scale = min(1.0, LONGEST / max(image.size))
         if scale < 1:
-            size = tuple(max(1, round(side * scale)) for side in image.size)
+            size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
             image, whole = image.resize(size), whole.resize(size, Image.Resampling.NEAREST)
         drawn = with_legend(overlay(image, whole, palette), shares, names, palette)
         _save(folder / f"{name}{OUTPUTS['overlay']}", drawn)

@@ -13,11 +13,11 @@ import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from street_inference import drawing, images, segmenter
 
@@ -29,10 +29,10 @@ FULL = "does not fit into memory."
 class Photograph:
     path: Path
     name: str  # start of its results' names
-    image: Image.Image | None = None  # as large as the file has it
+    image: Any = None  # PIL.Image.Image, as large as the file has it; each of the three is dropped when it is used
     size: tuple[int, int] | None = None  # (height, width) of the same
-    pixels: np.ndarray | None = None  # uint8 (h, w, 3), as the model takes it
-    labels: np.ndarray | None = None
+    pixels: Any = None  # uint8 (h, w, 3), as the model takes it
+    labels: Any = None  # uint8 (h, w), train ids
     shares: np.ndarray | None = None
     seconds: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(("read", "run", "write"), 0.0))
     error: str = ""
@@ -80,6 +80,7 @@ def batches(photographs: Iterator[Photograph], count: int) -> Iterator[list[Phot
 def run(model: segmenter.Segmenter, batch: list[Photograph], tile: tuple[int, int] | None, overlap: int) -> None:
     """Fill in the labels, or the error where the model fails."""
     before = model.seconds
+    found: Iterable[np.ndarray]
     try:
         if tile:
             found = [model.tiled(photograph.pixels, tile, overlap) for photograph in batch]

@@ -87,9 +87,10 @@ class Segmenter:
             self.palette = np.zeros((256, 3), np.uint8)
             self.palette[json.loads(described["train_ids"])] = json.loads(described["colours"])
             self.size = tuple(json.loads(described["size"]))
+            count, height, width = (n if isinstance(n, int) else None for n in image.shape[:3])
+            self.fixed = count, height, width
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise ModelError(f"{file}: no model of export/to_onnx.py; it lacks {error}.") from None
-        self.fixed = tuple(n if isinstance(n, int) else None for n in image.shape[:3])
         self.provider = self.session.get_providers()[0]
         if provider and self.provider != providers[0]:
             raise ModelError(f"--provider {provider}: this onnxruntime has it, but it does not start on this machine.")
@@ -119,13 +120,13 @@ class Segmenter:
         than a tile is one tile, filled up with its border's pixels if the model takes one size only.
         """
         h, w = image.shape[:2]
-        tile = tuple(known or min(t, n) for known, t, n in zip(self.fixed[1:], tile, (h, w)))
-        missing = [(0, max(0, t - n)) for t, n in zip(tile, (h, w))]
+        height, width = (known or min(t, n) for known, t, n in zip(self.fixed[1:], tile, (h, w)))
+        missing = [(0, max(0, height - h)), (0, max(0, width - w))]
         padded = np.pad(image, [*missing, (0, 0)], "edge") if any(m[1] for m in missing) else image
         labels = np.empty(padded.shape[:2], np.uint8)
-        for top, rows in _spans(padded.shape[0], tile[0], overlap):
-            for left, columns in _spans(padded.shape[1], tile[1], overlap):
-                part = padded[top : top + tile[0], left : left + tile[1]]
+        for top, rows in _spans(padded.shape[0], height, overlap):
+            for left, columns in _spans(padded.shape[1], width, overlap):
+                part = padded[top : top + height, left : left + width]
                 found = self.labels(np.ascontiguousarray(part)[None])[0]
                 kept = found[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
                 labels[rows, columns] = kept

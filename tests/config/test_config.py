@@ -381,3 +381,33 @@ def test_files_that_belong_to_the_settings_are_relative_to_the_file_that_names_t
     (tmp_path / "run/other/m.json").touch()
     (tmp_path / "run/config.json").write_text(config.dump(config.load("configs/a.json")))
     assert config.load_record("run/config.json") == config.load("configs/a.json")  # its paths are resolved
+
+
+def test_settings_that_come_with_the_package_are_found_by_name_where_nothing_else_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config.find("gta_csa.json") == ROOT / "configs/gta_csa.json"
+    assert config.find("maps/carla.json") == ROOT / "configs/maps/carla.json"
+    assert config.load("gta_csa.json") == config.load(ROOT / "configs/gta_csa.json")  # and its base
+    mapping = Path(config.load("carla_camvid_ga.json").source.mapping)
+    assert mapping == ROOT / "configs/maps/carla.json"
+    write(tmp_path / "gta_csa.json", LEAST)
+    assert config.find("gta_csa.json") == Path("gta_csa.json")
+    assert config.load("gta_csa.json") == config.from_dict(LEAST)
+
+
+@pytest.mark.parametrize("name", ["../setup.py", "configs/gta_csa.json", "maps", "/gta_csa.json"])
+def test_what_is_no_shipped_file_is_not_found_by_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=f"^{name}: No such file or directory"):
+        config.load(name)
+
+
+def test_a_name_that_is_found_nowhere_brings_the_names_that_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        config.load("gta.json")
+    start, _, names = str(caught.value).partition("; with ass_tf come ")
+    assert start == "gta.json: No such file or directory"
+    assert names.strip(".").split(", ") == sorted(file.name for file in (ROOT / "configs").glob("*.json"))
+    with pytest.raises(ConfigError, match=r"^here/gta\.json: No such file or directory\.$"):
+        config.load("here/gta.json")

@@ -36,12 +36,21 @@ def finished_run(run, scenes, **changes):
     return run
 
 
-def infer(*words, cwd=None):
-    """The finished process of infer_onnx.py where only its own libraries can be imported."""
+def infer(*words, cwd=None, program=EXPORT / "infer_onnx.py", path=EXPORT):
+    """The finished process of infer_onnx.py, or of another file, where only its own libraries can be imported.
+
+    Args:
+        words: of the command line.
+        cwd: working directory.
+        program: the file.
+        path: folder in which it finds its modules; None if it needs none.
+    """
     code = (
         f"import runpy, sys; sys.modules.update(dict.fromkeys({ABSENT})); "
-        f"sys.path.insert(0, {str(EXPORT)!r}); sys.argv = ['infer_onnx.py', *{[str(w) for w in words]!r}]; "
-        f"runpy.run_path({str(EXPORT / 'infer_onnx.py')!r}, run_name='__main__')"
+        # The package may be installed from a checkout, which is not what is tried here.
+        "sys.meta_path[:] = [finder for finder in sys.meta_path if 'editable' not in repr(finder).lower()]; "
+        f"sys.path[:0] = {[str(path)] if path else []!r}; sys.argv = {[str(word) for word in (program, *words)]!r}; "
+        f"runpy.run_path({str(program)!r}, run_name='__main__')"
     )
     return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=120)
 

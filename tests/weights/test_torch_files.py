@@ -25,7 +25,7 @@ def test_a_packed_file_is_refused_before_it_is_unpacked(tmp_path):
 def test_a_pytorch_file_without_pytorch_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "w.pth").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"w\.pth: reading it needs PyTorch: pip install 'ass_tf\[torch\]'"):
+    with pytest.raises(ValueError, match=r"w\.pth: reading it needs torch: pip install 'ass_tf\[torch\]'"):
         torch_files.read(tmp_path / "w.pth")
 
 
