@@ -6,7 +6,7 @@ Relative paths follow one rule. Files that belong to the settings (`base`, `clas
 `labelled_list`, and the files of a sweep) are relative to the file that names them. `root` and `model.weights`, which
 say where the data lie on this machine, and everything in `--set` are relative to the working directory. A run records
 resolved paths. Version 0.1.0 had mappings and lists relative to the working directory: they are still found there.
-A settings file that is not there under the name given is looked up in SHIPPED.
+A settings file or `base` that is not there under the name given is looked up in SHIPPED.
 
     python -m ass_tf.config --schema              the JSON schema of a settings file
     python -m ass_tf.config FILE [--set KEY=VALUE] the settings a file resolves to
@@ -26,7 +26,7 @@ from ass_tf.config.schema import Config
 from ass_tf.system import storage, terminal
 
 PACKAGE = Path(__file__).parents[1]
-# The settings files that come with the package: inside it where it is installed, beside it in a checkout.
+# The settings files that come with the package: inside it where it is installed, next to it in a checkout.
 SHIPPED = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
 BESIDE = ("class_file", "mapping", "list", "labelled_list")  # of a domain: files that belong to the settings
 # What means something for one choice only, and is not inherited where the choice changes.
@@ -132,7 +132,10 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if base is None:
         return settings
     storage.check_name(base, f"{path}: base", ConfigError)
-    return merge(_read(path.parent / base, (*above, path.resolve())), settings)
+    below = path.parent / base
+    if not below.exists() and (SHIPPED / base).is_file():
+        below = SHIPPED / base
+    return merge(_read(below, (*above, path.resolve())), settings)
 
 
 def merge(below: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:

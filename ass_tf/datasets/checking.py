@@ -122,11 +122,17 @@ def check(
                 paths = (str(pair.image.absolute()), str(pair.label and pair.label.absolute()))
                 key = keys[role, pair.image, pair.label] = "|".join((*paths, domain.dataset, digest))
                 work[key] = (pair, domain)
-    found, flaws, cache = {}, [], Cache()
+    found: dict[str, Checked] = {}
+    flaws: list[str] = []
+    cache = Cache()
+
+    def look_at(key: str) -> Checked | str:
+        pair, domain = work[key]
+        return _look(pair, domain, key, cache)
+
     try:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            looks = pool.map(lambda item: _look(*item[1], item[0], cache), work.items())
-            for done, (key, look) in enumerate(zip(work, looks), 1):
+            for done, (key, look) in enumerate(zip(work, pool.map(look_at, work)), 1):
                 if isinstance(look, str):
                     flaws.append(look)
                 else:

@@ -53,7 +53,7 @@ def _of_user(classes: Sequence[str], class_file: Path, mapping: Path | None) -> 
             raise DataError(f"{class_file}: {rule}. Received: {storage.shown(json.dumps(name))}.")
         raw[int(key)] = name
     names = tuple(dict.fromkeys(name for name in raw.values() if name is not None))
-    renamed: dict[str, str | None] = {}
+    renamed: dict[str | None, str | None] = {}
     for name, to in (storage.read_json(mapping, DataError) if mapping else {}).items():
         if name not in names:
             rule = f"a key must be a class of {class_file}{nearest(name, names)}"

@@ -66,12 +66,12 @@ def open_label(path: Path, dataset: str) -> Image.Image:
     with _decoding(path), Image.open(path) as label:
         if label.format != "PNG":
             raise DataError(f"{path}: a label must be a PNG. Received: {label.format}.")
-        packing = label.tile[0][3]
+        packing = str(label.tile[0][3])
         if (required := LAYOUTS[dataset].label_packing) is not None:
             if packing != required:
                 raise DataError(f"{path}: a SYNTHIA label must hold three channels of 16 bits. Received: {packing}.")
             # Pillow would keep the high byte of each big-endian value; read as little-endian it keeps the id's.
-            label.tile = [(*label.tile[0][:3], "RGB;16L")]
+            label.tile = [(*label.tile[0][:3], "RGB;16L")]  # type: ignore[list-item]
             return label.getchannel(0)
         if label.mode not in ("1", "L", "P", "I", "I;16"):
             raise DataError(f"{path}: a label must hold class ids, not colours. Received: mode {label.mode}.")
@@ -95,7 +95,7 @@ def read_label(path: Path, dataset: str) -> np.ndarray:
 
 def raw_ids_of(label: Image.Image) -> np.ndarray:
     """The raw ids that occur in a label, ascending."""
-    return np.unique(label) if label.mode == "I;16" else np.flatnonzero(label.histogram())
+    return np.unique(np.asarray(label)) if label.mode == "I;16" else np.flatnonzero(label.histogram())
 
 
 def refuse_unknown_ids(label: Image.Image, domain: Domain, path: Path) -> None:

@@ -91,9 +91,9 @@ def listed(pairs: Iterable[Pair], file: str) -> tuple[Pair, ...]:
     known |= {composed(pair.name): pair for pair in pairs}
     chosen = set()
     for line in storage.read_text(file, DataError).split("\n"):
-        pair = known.get(composed(line)) or known.get(composed(line.strip()))
-        if pair is not None:
-            chosen.add(pair.name)
+        named = known.get(composed(line)) or known.get(composed(line.strip()))
+        if named is not None:
+            chosen.add(named.name)
         elif line.strip():
             raise DataError(f"{file}: each line must name an image. Received: {storage.shown(line.strip())}.")
     if not chosen:

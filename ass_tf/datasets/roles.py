@@ -86,7 +86,7 @@ def labelled_subset(domain: Domain, target: schema.Target) -> Domain:
             rule = "target.labelled must be a number where some images have none"
             if target.labelled_list is not None:
                 rule = "target.labelled_list must name images that have one"
-            label = domain.label_folder / (pair.name + domain.label_tail)
+            label = f"{domain.label_folder}/{pair.name}{domain.label_tail}"
             raise DataError(f"{pair.image}: its label {label} is missing; {rule}.")
     return dataclasses.replace(domain, pairs=pairs)
 
@@ -123,6 +123,6 @@ def open_roles(config: Config, only: Sequence[str] | None = None) -> dict[str, D
         if "unlabelled" in wanted:
             pairs = tuple(dataclasses.replace(pair, label=None) for pair in whole.pairs)
             domains["unlabelled"] = dataclasses.replace(whole, pairs=pairs)
-    if "validation" in wanted:
+    if "validation" in wanted and config.validation:
         domains["validation"] = open_domain(config.class_names, config.validation)
     return domains

@@ -1,4 +1,4 @@
-"""Keras generator -> ONNX graph: tf2onnx, with dilated convolutions kept whole and batch norm folded into the kernels."""
+"""Keras generator -> ONNX graph by tf2onnx; dilated convolutions stay whole, batch norm is folded into the kernels."""
 
 from __future__ import annotations
 

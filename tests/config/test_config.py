@@ -411,3 +411,8 @@ def test_a_name_that_is_found_nowhere_brings_the_names_that_there_are(tmp_path, 
     assert names.strip(".").split(", ") == sorted(file.name for file in (ROOT / "configs").glob("*.json"))
     with pytest.raises(ConfigError, match=r"^here/gta\.json: No such file or directory\.$"):
         config.load("here/gta.json")
+
+
+def test_a_base_that_is_not_next_to_the_file_is_a_shipped_one(tmp_path):
+    (tmp_path / "mine.json").write_text('{"base": "gta_csa.json", "seed": 7}')
+    assert config.load(tmp_path / "mine.json") == config.load(ROOT / "configs/gta_csa.json", ["seed=7"])
