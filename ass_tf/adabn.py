@@ -24,7 +24,7 @@ from typing import Any
 from ass_tf import config, datasets
 from ass_tf.runs import claiming, trained
 from ass_tf.runs.folder import RunFolder
-from ass_tf.system import process, storage, terminal
+from ass_tf.system import option, process, storage, terminal
 
 COUNT = 200  # photographs
 
@@ -135,16 +135,16 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.a
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--run", type=terminal.path, required=True, metavar="DIR", help="folder that ass_tf.train wrote")
-    add("--out", type=terminal.path, required=True, metavar="DIR", help="folder of the new run")
+    add("--run", type=option.path, required=True, metavar="DIR", help="folder that ass_tf.train wrote")
+    add("--out", type=option.path, required=True, metavar="DIR", help="folder of the new run")
     add(
         "--images",
-        type=terminal.path,
+        type=option.path,
         metavar="DIR",
         help="folder of photographs (default: the run's own target images)",
     )
     add("--snapshot", choices=["last", "best"], default="last", help="default: last")
-    add("--count", type=terminal.count, default=COUNT, metavar="N", help=f"photographs to use (default: {COUNT})")
+    add("--count", type=option.number(), default=COUNT, metavar="N", help=f"photographs to use (default: {COUNT})")
     options = parser.parse_args(arguments)
     try:
         before, after = adapt(**vars(options))

@@ -21,7 +21,7 @@ import numpy as np
 from ass_tf import config, labels, streets
 from ass_tf.runs import trained
 from ass_tf.runs.folder import RunFolder
-from ass_tf.system import process, storage, terminal
+from ass_tf.system import option, process, storage, terminal
 
 SETTINGS = config.SHIPPED / "demo.json"
 COMMAND = [sys.executable, "-m", "ass_tf"]
@@ -121,16 +121,21 @@ def run_all(options: argparse.Namespace, out: Path) -> int:
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.demo") -> int:
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
-    add, whole = parser.add_argument, streets.whole_number
-    add("--seed", type=whole, default=0, help="of the scenes, the labelled subset and the training (default: 0)")
+    add = parser.add_argument
+    add(
+        "--seed",
+        type=option.number(0),
+        default=0,
+        help="of the scenes, the labelled subset and the training (default: 0)",
+    )
     add(
         "--out",
-        type=terminal.path,
+        type=option.path,
         default=Path("runs/demo"),
         help="folder of data, runs and results (default: runs/demo)",
     )
-    add("--images", type=terminal.path, metavar="DIR", help="street images for the exported model, yours say")
-    add("--scenes", type=terminal.count, default=SCENES, metavar="N",
+    add("--images", type=option.path, metavar="DIR", help="street images for the exported model, yours say")
+    add("--scenes", type=option.number(), default=SCENES, metavar="N",
         help=f"game scenes; with them come N/2 camera scenes to train and N/5 to validate on (default: {SCENES})",
     )  # fmt: skip
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of both runs")

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ass_tf import config
 from ass_tf.runs.evaluation import SNAPSHOTS, evaluate_run, folder_of
-from ass_tf.system import terminal
+from ass_tf.system import option, terminal
 
 
 def table_of(result: Mapping[str, Any]) -> Table:
@@ -64,9 +64,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
         return float(text)
 
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--run", type=terminal.path, required=True, metavar="DIR", help="folder that ass_tf.train wrote"
-    )
+    parser.add_argument("--run", type=option.path, required=True, metavar="DIR", help="folder that ass_tf.train wrote")
     parser.add_argument("--snapshot", choices=[*SNAPSHOTS, "both"], help="default: both, or last if never validated")
     parser.add_argument(
         "--data",
@@ -80,7 +78,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
     parser.add_argument("--scales", type=scale, nargs="+", default=[1.0], metavar="S", help="average over these scales")
     parser.add_argument("--strips", type=int, default=8, metavar="N", help="images to draw (default 8)")
     parser.add_argument(
-        "--out", type=terminal.path, metavar="DIR", help="folder of result.json and strips/ (default: DIR/evaluation)"
+        "--out",
+        type=option.path,
+        metavar="DIR",
+        help="folder of result.json and strips/ (default: DIR/evaluation)",
     )
     options = parser.parse_args(arguments)
     try:

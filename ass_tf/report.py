@@ -13,15 +13,15 @@ from collections.abc import Sequence
 
 from ass_tf import config
 from ass_tf.studies import results, tables
-from ass_tf.system import process, storage, terminal
+from ass_tf.system import option, process, storage, terminal
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.report") -> int:
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("folder", type=terminal.path, metavar="RUN_OR_SWEEP", help="a run's folder, or one that holds runs")
-    add("--out", type=terminal.path, metavar="DIR", help="folder of the results (default: report/ in it)")
+    add("folder", type=option.path, metavar="RUN_OR_SWEEP", help="a run's folder, or one that holds runs")
+    add("--out", type=option.path, metavar="DIR", help="folder of the results (default: report/ in it)")
     add("--title", metavar="TEXT", help="heading of the page (default: the folder's name)")
     add("--without-pictures", action="store_true", help="no images of the data sets on the page")
     options = parser.parse_args(arguments)

@@ -18,7 +18,7 @@ from ass_tf import config
 from ass_tf.studies import work
 from ass_tf.studies.cells import Folder
 from ass_tf.studies.plan import Cell, cells_of
-from ass_tf.system import locks, storage, terminal
+from ass_tf.system import locks, option, storage, terminal
 
 
 def table(folder: Folder, cells: Sequence[Cell]) -> str:
@@ -39,21 +39,15 @@ def table(folder: Folder, cells: Sequence[Cell]) -> str:
     return "\n".join(rows)
 
 
-def _processes(text: str) -> int:
-    if (number := terminal.count(text)) > 256:
-        raise argparse.ArgumentTypeError(f"must be at most 256. Received: {text}.")
-    return number
-
-
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.sweep") -> int:
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--config", type=terminal.path, required=True, metavar="FILE", help="the sweep, e.g. carla_camvid.json")
+    add("--config", type=option.path, required=True, metavar="FILE", help="the sweep, e.g. carla_camvid.json")
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs")
-    add("--out", type=terminal.path, metavar="DIR", help="folder of the runs (default: runs/<file>)")
+    add("--out", type=option.path, metavar="DIR", help="folder of the runs (default: runs/<file>)")
     text = "so many runs at once, each on its share of the cores"
-    add("--processes", type=_processes, default=1, metavar="N", help=text)
+    add("--processes", type=option.number(most=256), default=1, metavar="N", help=text)
     add("--list", action="store_true", help="show the runs and what became of them, and start none")
     options = parser.parse_args(arguments)
     return work.told(lambda: _main(options))

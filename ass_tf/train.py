@@ -15,18 +15,18 @@ from pathlib import Path
 from ass_tf import config
 from ass_tf.runs import loop, session
 from ass_tf.runs.folder import RunFolder
-from ass_tf.system import terminal
+from ass_tf.system import option, terminal
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.train") -> int:
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--config", type=terminal.path, required=True, metavar="FILE", help="settings, e.g. gta_csa.json")
+    add("--config", type=option.path, required=True, metavar="FILE", help="settings, e.g. gta_csa.json")
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. optimiser.lr=1e-4")
     add(
         "--run",
-        type=terminal.path,
+        type=option.path,
         metavar="DIR",
         help="run folder (default: runs/<file>-<digest of the settings>)",
     )

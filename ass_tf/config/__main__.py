@@ -13,14 +13,14 @@ import sys
 from collections.abc import Sequence
 
 from ass_tf.config import Config, ConfigError, dump, load, page
-from ass_tf.system import terminal
+from ass_tf.system import option, terminal
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.config") -> int:
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description="Show settings.")
     wanted = parser.add_mutually_exclusive_group(required=True)
-    wanted.add_argument("file", type=terminal.path, nargs="?", help="a settings file: print what it resolves to")
+    wanted.add_argument("file", type=option.path, nargs="?", help="a settings file: print what it resolves to")
     wanted.add_argument("--schema", action="store_true", help="print the JSON schema of settings files")
     wanted.add_argument("--markdown", action="store_true", help="print all settings with type, default and meaning")
     parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")

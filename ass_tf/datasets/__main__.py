@@ -18,7 +18,7 @@ from ass_tf.datasets.checking import check
 from ass_tf.datasets.decoding import read_label
 from ass_tf.datasets.domain import DataError, Domain
 from ass_tf.datasets.roles import open_roles, unmatched
-from ass_tf.system import terminal
+from ass_tf.system import option, terminal
 
 
 def _shares(domain: Domain, count: int) -> np.ndarray:
@@ -46,7 +46,7 @@ def _describe(domains: Mapping[str, Domain], sizes: Mapping[str, collections.Cou
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.datasets") -> int:
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description="Check the data of a settings file.")
-    parser.add_argument("file", type=terminal.path, metavar="CONFIG", help="a settings file")
+    parser.add_argument("file", type=option.path, metavar="CONFIG", help="a settings file")
     parser.add_argument("--set", action="append", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--list", choices=("source", "target", "labelled", "validation"), help="print the image names")
     options = parser.parse_args(arguments)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ass_tf.runs.folder import RunFolder
+from ass_tf.system import option, terminal
 
 
 def kind_of(model: Path) -> str:
@@ -90,7 +91,9 @@ def work(model: Path, size: tuple[int, int], threads: int, batch: int, xla: bool
         print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, flush=True)
 
 
-def measure(cases: Sequence[tuple[Path, int, bool]], size: str, batch: int, rounds: int) -> list[tuple[float, float]]:
+def measure(
+    cases: Sequence[tuple[Path, int, bool]], size: tuple[int, int], batch: int, rounds: int
+) -> list[tuple[float, float]]:
     """Median seconds and peak MB of each case, (model, threads, xla).
 
     Raises:
@@ -99,17 +102,8 @@ def measure(cases: Sequence[tuple[Path, int, bool]], size: str, batch: int, roun
     workers, results = [], [[] for _ in cases]
     try:
         for model, threads, xla in cases:
-            words = [
-                model,
-                "--size",
-                size,
-                "--threads",
-                threads,
-                "--batch",
-                batch,
-                "--work",
-                *(["--xla"] if xla else []),
-            ]
+            words = [model, "--size", f"{size[0]}x{size[1]}", "--threads", threads, "--batch", batch, "--work"]
+            words += ["--xla"] if xla else []
             command = [sys.executable, "-m", "ass_tf.export.bench", *map(str, words)]
             paths = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -147,31 +141,19 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("models", nargs="+", type=Path, metavar="MODEL", help="ONNX file, SavedModel or run folder")
-    add("--size", required=True, metavar="HxW", help="of the images")
-    add("--threads", nargs="+", type=int, default=[os.cpu_count() or 1], metavar="N", help="default: one per core")
-    add("--batch", type=int, default=1, metavar="N", help="images in one run (default: 1)")
-    add("--rounds", type=int, default=5, metavar="N", help="runs of each model (default: 5)")
+    number = option.number(most=9999)
+    add("models", nargs="+", type=option.path, metavar="MODEL", help="ONNX file, SavedModel or run folder")
+    add("--size", type=option.size(), required=True, metavar="HxW", help="of the images")
+    add("--threads", nargs="+", type=number, default=[os.cpu_count() or 1], metavar="N", help="default: one per core")
+    add("--batch", type=number, default=1, metavar="N", help="images in one run (default: 1)")
+    add("--rounds", type=number, default=5, metavar="N", help="runs of each model (default: 5)")
     add("--xla", action="store_true", help="of a run's folder, also Keras compiled by XLA")
     add("--work", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
-        height, _, width = options.size.lower().partition("x")
-        size = int(height), int(width)
-        if min(*size, *options.threads, options.batch, options.rounds) < 1:
-            raise ValueError
-    except ValueError:
-        parser.error("--size must be HEIGHTxWIDTH, and all numbers above 0.")
-    if options.work:
-        try:
-            work(options.models[0], size, options.threads[0], options.batch, options.xla)
-        except KeyboardInterrupt:
-            return 130
-        except Exception as error:  # the model's own complaint
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-            return 1
-        return 0
-    try:
+        if options.work:
+            work(options.models[0], options.size, options.threads[0], options.batch, options.xla)
+            return 0
         kinds = [(model, kind_of(model)) for model in options.models]
         cases = [
             (model, threads, xla)
@@ -180,18 +162,12 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
             for xla in ((False, True) if options.xla and kind == "keras" else (False,))
         ]
         show(cases, measure(cases, options.size, options.batch, options.rounds), options.batch)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the table wants no more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: interrupted.", file=sys.stderr)
-        return 130
+        return terminal.complain(error, 1)
+    except Exception as error:  # the model's own complaint
+        return terminal.complain(terminal.reason(error), 1)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))

@@ -20,7 +20,7 @@ from ass_tf import config, datasets
 from ass_tf.export import card
 from ass_tf.runs import trained
 from ass_tf.runs.folder import RunFolder
-from ass_tf.system import process, storage, terminal
+from ass_tf.system import option, process, storage, terminal
 
 if TYPE_CHECKING:
     import onnx
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ass_tf.export import agreement
 
 CALIBRATION = 64  # images
-LARGEST = 16384  # pixels of a side
 
 
 class Disagreement(ValueError):
@@ -163,42 +162,36 @@ def _name(options: argparse.Namespace) -> str:
     return "_".join(parts + ["probabilities"] * options.probabilities)
 
 
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not all(side.isdecimal() and len(side) < 6 and 0 < int(side) <= LARGEST for side in (height, width)):
-        rule = f"must be HEIGHTxWIDTH in pixels, each up to {LARGEST}, 512x1024 for instance"
-        raise argparse.ArgumentTypeError(f"{rule}. Received: {text}")
-    return int(height), int(width)
-
-
-def _positive(text: str) -> int:
-    if not (text.isdecimal() and len(text) < 5 and int(text)):
-        raise argparse.ArgumentTypeError(f"must be a number above 0, up to 9999. Received: {text}")
-    return int(text)
-
-
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.export.to_onnx") -> int:
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
     add(
         "--run",
-        type=terminal.path,
+        type=option.path,
         metavar="DIR",
         help="folder that ass_tf.train wrote (default: the newest finished in runs/)",
     )
     add(
-        "--out", type=terminal.path, metavar="FILE", help="default: RUN/export/model.onnx, or model_int8.onnx and so on"
+        "--out",
+        type=option.path,
+        metavar="FILE",
+        help="default: RUN/export/model.onnx, or model_int8.onnx and so on",
     )
     add("--snapshot", choices=["last", "best"], default="last", help="default: last")
-    add("--size", type=_size, metavar="HxW", help="take images of this size only (default: any)")
-    add("--batch", type=_positive, metavar="N", help="take this number of images only (default: any)")
+    add("--size", type=option.size(), metavar="HxW", help="take images of this size only (default: any)")
+    add(
+        "--batch",
+        type=option.number(most=9999),
+        metavar="N",
+        help="take this number of images only (default: any)",
+    )
     add("--opset", type=int, choices=range(14, 19), default=17, help="version of ONNX' operators (default: 17)")
     add("--probabilities", action="store_true", help="give the softmax as well as the labels")
     add("--precision", choices=["float32", "float16", "int8"], default="float32", help="of weights; int8: of all")
     add(
         "--calibrate",
-        type=terminal.path,
+        type=option.path,
         metavar="DIR",
         help="int8: images for the ranges (default: the run's target images)",
     )

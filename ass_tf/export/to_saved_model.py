@@ -18,7 +18,7 @@ from ass_tf import config
 from ass_tf.export import card
 from ass_tf.runs import trained
 from ass_tf.runs.folder import RunFolder
-from ass_tf.system import process, storage, terminal
+from ass_tf.system import option, process, storage, terminal
 
 
 def export(run: Path, out: Path, *, which: str = "last", probabilities: bool = False) -> Path:
@@ -51,10 +51,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--run", type=terminal.path, metavar="DIR", help="folder that ass_tf.train wrote (default: the newest)"
+        "--run", type=option.path, metavar="DIR", help="folder that ass_tf.train wrote (default: the newest)"
     )
     parser.add_argument(
-        "--out", type=terminal.path, metavar="DIR", help="folder of versions (default: RUN/export/saved_model)"
+        "--out", type=option.path, metavar="DIR", help="folder of versions (default: RUN/export/saved_model)"
     )
     parser.add_argument("--snapshot", choices=["last", "best"], default="last", help="default: last")
     parser.add_argument("--probabilities", action="store_true", help="give the softmax as well as the labels")

@@ -8,21 +8,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ass_tf.streets.writing import whole_number, write_cityscapes, write_gta5
-from ass_tf.system import storage, terminal
-
-
-def _size(text: str) -> tuple[int, int]:
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdecimal() and 32 <= int(part) <= 16384 for part in parts):
-        raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH, each from 32 to 16384. Received: {text}.")
-    return int(parts[0]), int(parts[1])
+from ass_tf.streets.writing import write_cityscapes, write_gta5
+from ass_tf.system import option, storage, terminal
 
 
 def main(arguments: list[str] | None = None, prog: str = "python -m ass_tf.streets") -> int:
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description="Draw two street data sets.")
-    parser.add_argument("out", type=terminal.path, metavar="OUT", help="folder; gta5/ and cityscapes/ are drawn in it")
+    parser.add_argument("out", type=option.path, metavar="OUT", help="folder; gta5/ and cityscapes/ are drawn in it")
     told = {
         "source": (300, "game scenes"),
         "target": (120, "camera scenes to train on"),
@@ -30,8 +23,10 @@ def main(arguments: list[str] | None = None, prog: str = "python -m ass_tf.stree
         "seed": (0, "of the scenes"),
     }
     for name, (default, text) in told.items():
-        parser.add_argument(f"--{name}", type=whole_number, default=default, help=f"{text} (default: {default})")
-    parser.add_argument("--size", type=_size, default=(256, 512), metavar="HxW", help="pixels (default: 256x512)")
+        parser.add_argument(f"--{name}", type=option.number(0), default=default, help=f"{text} (default: {default})")
+    parser.add_argument(
+        "--size", type=option.size(32), default=(256, 512), metavar="HxW", help="pixels (default: 256x512)"
+    )
     given = parser.parse_args(arguments)
     try:
         storage.check_folder(given.out, "OUT")

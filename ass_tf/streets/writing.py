@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
 import json
 import multiprocessing
@@ -111,10 +110,3 @@ def write_cityscapes(root: Path, counts: dict[str, int], seed: int, size: tuple[
             label = root / "gtFine" / split / city / f"{stem}_gtFine_labelIds.png"
             jobs.append(("camera", first + i, size, image, label))
     _draw_all(jobs)
-
-
-def whole_number(text: str) -> int:
-    """An option's number, 0 or more."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0. Received: {text}.")
-    return int(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import difflib
 import io
@@ -12,7 +11,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ass_tf.system import storage
@@ -41,22 +39,6 @@ def show_progress(name: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def count(text: str) -> int:
-    """An option's number, 1 or more."""
-    if not text.isdecimal() or len(text) > 12 or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be from 1 to 10^12 - 1. Received: {text}.")
-    return int(text)
-
-
-def path(text: str) -> Path:
-    """An option's file or folder, under a name that every command can use."""
-    try:
-        storage.check_name(text, "a name")
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return Path(text)
 
 
 def complain(error: object, status: int) -> int:

@@ -21,7 +21,7 @@ import ass_tf
 from ass_tf import config
 from ass_tf.export import card
 from ass_tf.runs import trained
-from ass_tf.system import process, storage, terminal
+from ass_tf.system import option, process, storage, terminal
 from ass_tf.weights import torch_files, torch_names
 from ass_tf.weights.conversion import import_weights
 
@@ -92,10 +92,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.w
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("source", metavar="FILE", help="checkpoint, weights file, `imagenet`, or the folder of a run to write out")
-    add("--out", type=terminal.path, required=True, metavar="FILE", help="safetensors file to write")
+    add("--out", type=option.path, required=True, metavar="FILE", help="safetensors file to write")
     add(
         "--config",
-        type=terminal.path,
+        type=option.path,
         metavar="FILE",
         help="settings whose network the weights are for (default: ResNet-101, 19 classes)",
     )

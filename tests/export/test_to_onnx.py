@@ -136,9 +136,9 @@ def test_newest_finished_run_is_exported_by_default(finished, monkeypatch, capsy
     [
         (["--run", "nowhere"], "error: nowhere/config.json"),
         (["--size", "12"], "must be HEIGHTxWIDTH in pixels"),
-        (["--batch", "0"], "must be a number above 0"),
-        (["--batch", "99999999999"], "must be a number above 0, up to 9999"),
-        (["--size", "99999999x99999999"], "each up to 16384"),
+        (["--batch", "0"], "must be a whole number from 1 to 9999"),
+        (["--batch", "99999999999"], "must be a whole number from 1 to 9999"),
+        (["--size", "99999999x99999999"], "each from 1 to 16384"),
         (["--opset", "99"], "--opset"),
         (["--out", "."], "--out must be a file. Received: ., a folder."),
         (["--calibrate", "."], "--calibrate goes with --precision int8"),

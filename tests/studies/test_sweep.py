@@ -248,7 +248,7 @@ def test_asked_to_stop_all_processes_stop(plan, tmp_path, number):
 def test_a_number_of_processes_that_cannot_be_is_refused(plan, tmp_path, words, capsys):
     with pytest.raises(SystemExit, match="2"):
         sweep.main(["--config", str(plan()), "--out", str(tmp_path / "out"), *words])
-    assert "must be from 1 to" in capsys.readouterr().err
+    assert "must be a whole number from 1 to 256" in capsys.readouterr().err
 
 
 @pytest.mark.slow
