@@ -7,6 +7,8 @@ INSTALLED := $(VENV)/.installed
 TORCH ?= torch==2.13.0
 # Two processes, a file of tests in one of them: most tests keep one core busy.
 TWO := -n 2 --dist loadfile
+# COVERAGE=1: `make test` and `make test-slow` also count the branches that they take.
+COUNTED = $(if $(COVERAGE),--cov --cov-append --cov-report=)
 # How often `make check-kill` kills, and how many bad inputs `make check-inputs` tries.
 KILLS ?= 20
 INPUTS ?= 1000
@@ -25,10 +27,10 @@ study: $(INSTALLED)
 	    $(RUN) -m ass_tf.report runs/study/demo_table --out runs/study/report && exit $$status
 
 test: $(INSTALLED)
-	$(RUN) -m pytest -q $(TWO)
+	$(RUN) -m pytest -q $(TWO) $(COUNTED)
 
 test-slow: $(INSTALLED)
-	$(RUN) -m pytest -q $(TWO) -m slow
+	$(RUN) -m pytest -q $(TWO) -m slow $(COUNTED)
 
 test-torch: $(VENV)/.torch
 	$(RUN) -m pytest -q $(TWO) -m "slow or not slow" tests/weights/test_parity.py tests/weights/test_torch_files.py tests/weights/test_weights.py
@@ -36,9 +38,12 @@ test-torch: $(VENV)/.torch
 test-addons: $(OLD)/.installed
 	$(OLD)/bin/python -m pytest -q $(TWO) -m "slow or not slow"
 
-# Of both suites, or of TESTS=tests/config say, with branches; what subprocesses execute counts.
+# Branch coverage of both suites; what subprocesses execute counts, too.
 coverage: $(INSTALLED)
-	$(RUN) -m pytest -q $(TWO) -m "slow or not slow" --cov --cov-report=term-missing $(TESTS)
+	rm -f .coverage .coverage.*
+	$(MAKE) test-slow COVERAGE=1
+	$(MAKE) test COVERAGE=1
+	$(RUN) -m coverage report
 
 parity: $(VENV)/.torch
 	$(RUN) tests/checks/parity.py

@@ -43,7 +43,7 @@ class Segmentation:
     """Equation 1 on the domains that have labels.
 
     Args:
-        losses: schema.Losses.
+        settings: schema.Losses.
 
     Attributes:
         moves: roles whose passes G learns from.
@@ -51,8 +51,8 @@ class Segmentation:
 
     moves = ("source", "labelled")
 
-    def __init__(self, losses):
-        self.weight = losses.lambda_seg
+    def __init__(self, settings):
+        self.weight = settings.lambda_seg
 
     def terms(self, passes):
         """Terms of a step: dict of role -> Pass -> list of Term."""
@@ -69,11 +69,11 @@ class Segmentation:
 
 
 class _Adversary:
-    """Two domains seen by a discriminator: G moves one of them towards the other (eq. 9), D tells them apart (eq. 10).
+    """Two domains seen by a discriminator D: G moves one towards the other (eq. 9), D keeps them apart (eq. 10).
 
     Args:
         networks: Networks.
-        losses: schema.Losses.
+        settings: schema.Losses.
         default_weight: of the loss that moves G, where the settings have none.
     """
 
@@ -81,12 +81,12 @@ class _Adversary:
     prefix: str  # of the terms' names
     roles: tuple[str, str]  # of the source and of the target
 
-    def __init__(self, networks, losses, default_weight):
+    def __init__(self, networks, settings, default_weight):
         self.discriminator = getattr(networks, self.slot)
-        to_target = losses.direction == "source_to_target"
+        to_target = settings.direction == "source_to_target"
         self.moved, self.aim = (self.roles[0], TARGET) if to_target else (self.roles[1], SOURCE)
         self.moves = (self.moved,)
-        self.weight, self.weight_of_discriminator = self.weights_of(losses, default_weight)
+        self.weight, self.weight_of_discriminator = self.weights_of(settings, default_weight)
 
     def terms(self, passes):
         """Terms of a step: dict of role -> Pass -> list of Term."""
@@ -115,8 +115,8 @@ class GlobalAdversary(_Adversary):
         return discriminators.build_global_discriminator(num_classes, widths.global_width)
 
     @staticmethod
-    def weights_of(losses, default):
-        return losses.lambda_gadv, losses.lambda_gd
+    def weights_of(settings, default):
+        return settings.lambda_gadv, settings.lambda_gd
 
     def look(self, of_role):
         """D_g's logits, as the arguments of its losses."""
@@ -130,8 +130,8 @@ class _SemanticAdversary(_Adversary):
     accuracy = staticmethod(accuracy.semantic_accuracy)
 
     @staticmethod
-    def weights_of(losses, default):
-        return default if losses.lambda_sadv is None else losses.lambda_sadv, losses.lambda_sd
+    def weights_of(settings, default):
+        return default if settings.lambda_sadv is None else settings.lambda_sadv, settings.lambda_sd
 
 
 class FcsaAdversary(_SemanticAdversary):
@@ -198,13 +198,13 @@ def with_discriminators(generator, method, widths):
     return Networks(generator, **{kind.slot: kind.build(num_classes, channels, widths) for kind in kinds})
 
 
-def objectives_of(method, networks, losses):
+def objectives_of(method, networks, settings):
     """The objectives of a method, in the order of its terms.
 
     Args:
         method: config.methods.Method.
         networks: Networks.
-        losses: schema.Losses.
+        settings: schema.Losses.
     """
-    adversaries = [ADVERSARIES[name](networks, losses, method.lambda_sadv) for name in method.adversaries]
-    return [Segmentation(losses), *adversaries]
+    adversaries = [ADVERSARIES[name](networks, settings, method.lambda_sadv) for name in method.adversaries]
+    return [Segmentation(settings), *adversaries]
