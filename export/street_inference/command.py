@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -27,10 +27,10 @@ from PIL import Image
 from street_inference import drawing, flow, images, segmenter
 
 
-def write_summary(file: Path, photographs: Sequence[flow.Photograph], names: Sequence[str]) -> None:
-    """A line for each photograph that was finished or refused: sizes, seconds, the share of each class.
+def write_summary(file: Path, photographs: Iterable[flow.Photograph], names: Sequence[str]) -> None:
+    """A line for each photograph that was finished or skipped: sizes, seconds, the share of each class.
 
-    The head of the table is also what tells a folder of results from one of photographs (`images.holds_results`).
+    By the head of the table, a folder of results is known from one of photographs (`images.holds_results`).
     """
     unfinished = file.with_name(f".{file.name}.part")
     try:
@@ -38,10 +38,8 @@ def write_summary(file: Path, photographs: Sequence[flow.Photograph], names: Seq
             table = csv.writer(stream)
             table.writerow([*images.SUMMARY_HEAD, *names, "error"])
             for p in photographs:
-                if p.shares is None and not p.error:  # interrupted before it was its turn
-                    continue
                 shares = [f"{share:.6f}" for share in p.shares] if p.shares is not None else [""] * len(names)
-                seconds = [f"{value:.4f}" for value in p.seconds.values()]
+                seconds = [f"{value:.4f}" for value in (p.read_seconds, p.run_seconds, p.write_seconds)]
                 table.writerow([p.path, p.name, *(p.size or ("", "")), *seconds, *shares, p.error])
         os.replace(unfinished, file)
     finally:
@@ -77,7 +75,7 @@ def _called() -> str:
     return f"python {program}" if program.suffix in (".py", ".pyz") else program.name
 
 
-def _options(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
+def _parsed(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("model", type=_path, metavar="MODEL", help="a model of export/to_onnx.py")
@@ -94,29 +92,38 @@ def _options(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     add("--outputs", nargs="+", choices=list(drawing.OUTPUTS), default=list(drawing.OUTPUTS), help="default: all")
     add("--max-pixels", type=_number(1), default=images.MAX_PIXELS, metavar="N",
         help="refuse larger pictures (default: %(default)s)")  # fmt: skip
-    options = parser.parse_args(arguments)
-    if options.overlap is None:
-        options.overlap = min(options.tile) // 4 if options.tile else 0
-    if options.tile and options.overlap >= min(options.tile):
-        parser.error(f"--overlap must be smaller than the tile. Received: {options.overlap}")
-    return options
+    given = parser.parse_args(arguments)
+    if given.tile and (given.overlap or 0) >= min(given.tile):
+        parser.error(f"--overlap must be smaller than the tile. Received: {given.overlap}")
+    return given
 
 
-def _prepare(options: argparse.Namespace) -> segmenter.Segmenter:
-    """The model, with the options that depend on it filled in."""
-    model = segmenter.Segmenter(options.model, options.provider, options.threads)
+def _options(given: argparse.Namespace, model: segmenter.Segmenter) -> flow.Options:
+    """What the words mean for this model.
+
+    Raises:
+        ModelError: the model cannot do it.
+    """
     count, *size = model.fixed
-    if options.tile and any(known and known != wanted for known, wanted in zip(size, options.tile)):
-        raise segmenter.ModelError(f"{options.model}: --tile must be {size[0]}x{size[1]}, the only size it takes.")
-    if options.tile:
-        options.batch = 1  # tiles are run one by one
-    elif count:
-        options.batch = count
-    if options.tile and count not in (None, 1):
-        raise segmenter.ModelError(f"{options.model}: takes {count} images at once, so no tiles of one.")
-    if options.max_side is None:
-        options.max_side = 0 if options.tile else max(model.size)
-    return model
+    if given.tile and any(known and known != wanted for known, wanted in zip(size, given.tile)):
+        raise segmenter.ModelError(f"{given.model}: --tile must be {size[0]}x{size[1]}, the only size it takes.")
+    if given.tile and count not in (None, 1):
+        raise segmenter.ModelError(f"{given.model}: takes {count} images at once, so no tiles of one.")
+    side, overlap = given.max_side, given.overlap
+    if side is None:
+        side = 0 if given.tile else max(model.size)
+    if overlap is None:
+        overlap = min(given.tile) // 4 if given.tile else 0
+    return flow.Options(
+        out=given.out,
+        outputs=given.outputs,
+        max_pixels=given.max_pixels,
+        max_side=side,
+        fixed=(None, None) if given.tile else (size[0], size[1]),
+        batch=1 if given.tile else count or given.batch,  # tiles are run one by one
+        tile=given.tile,
+        overlap=overlap,
+    )
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -124,13 +131,13 @@ def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may hold anything
-    options = _options(arguments, prog or _called())
+    given = _parsed(arguments, prog or _called())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: what is done stays, and is listed
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of oddities in photographs that do not matter here
-    if options.max_pixels > images.MAX_PIXELS:
+    if given.max_pixels > images.MAX_PIXELS:
         Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit would come first
     try:
-        status = _main(options)
+        status = _main(given)
         sys.stdout.flush()
         return status
     except BrokenPipeError:  # whoever read the output wants no more
@@ -159,25 +166,33 @@ def _refuse_out(out: Path, words: Sequence[str]) -> None:
         raise segmenter.ModelError(f"{out}: --out must be a folder that can be written. Received: {place}.")
 
 
-def _main(options: argparse.Namespace) -> int:
+def _main(given: argparse.Namespace) -> int:
     begun = time.perf_counter()
-    model = _prepare(options)
-    _refuse_out(options.out, options.images)
-    paths = images.find(options.images, options.out)
+    model = segmenter.Segmenter(given.model, given.provider, given.threads)
+    options = _options(given, model)
+    _refuse_out(options.out, given.images)
+    paths = images.find(given.images, options.out)
     if not paths:
-        raise segmenter.ModelError(f"{' '.join(options.images)}: no image is there (files in --out do not count).")
+        raise segmenter.ModelError(f"{' '.join(given.images)}: no image is there (files in --out do not count).")
     options.out.mkdir(parents=True, exist_ok=True)
-    if not (options.out / "summary.csv").exists():  # so that results of a call that is killed are known as such
-        write_summary(options.out / "summary.csv", [], model.names)
+    summary = options.out / "summary.csv"
+    if not summary.exists():  # so that results of a call that is killed are known as such
+        write_summary(summary, [], model.names)
     photographs = [flow.Photograph(path, name) for path, name in zip(paths, images.output_names(paths))]
+    progress, finished = flow.Progress(len(photographs)), {}
+
+    def finish(photograph: flow.Photograph) -> None:
+        finished[photograph.name] = photograph
+        progress.advance(photograph)
+
     started = time.perf_counter()
     try:
-        flow.segment(model, photographs, options, flow.Progress(len(photographs)))
+        flow.segment(model, photographs, options, finish)
     finally:
         wall = time.perf_counter() - started
-        if any(photograph.shares is not None or photograph.error for photograph in photographs):
-            write_summary(options.out / "summary.csv", photographs, model.names)
-    skipped = sum(1 for photograph in photographs if photograph.error)
+        if finished:
+            write_summary(summary, [finished[p.name] for p in photographs if p.name in finished], model.names)
+    skipped = sum(1 for photograph in finished.values() if photograph.error)
     print(f"{len(paths) - skipped} images in {options.out}" + (f", {skipped} skipped" if skipped else ""))
     print(
         f"{wall:.2f} s, of which the session ran {model.seconds:.2f} s: ratio {wall / max(model.seconds, 1e-9):.2f} "

@@ -6,14 +6,13 @@ its `error`, and the rest goes on.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import concurrent.futures
 import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,42 +24,69 @@ WORKERS = 2  # threads that decode, and as many that write
 FULL = "does not fit into memory."
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What is done with each photograph; sizes are (height, width) in pixels."""
+
+    out: Path
+    outputs: Sequence[str]  # keys of drawing.OUTPUTS
+    max_pixels: int  # of a photograph; larger ones are errors
+    max_side: int  # longer pictures are shrunk to it for the model; 0: they are not
+    fixed: tuple[int | None, int | None]  # the only size that the model takes
+    batch: int = 1  # pictures of one size run together
+    tile: tuple[int, int] | None = None
+    overlap: int = 0  # pixels that neighbouring tiles share
+
+
+@dataclasses.dataclass(frozen=True)
 class Photograph:
+    """A photograph on its way; each step returns the next record, without what is no longer needed."""
+
     path: Path
     name: str  # start of its results' names
-    image: Any = None  # PIL.Image.Image, as large as the file has it; each of the three is dropped when it is used
+    image: Any = None  # PIL.Image.Image, as large as the file has it
     size: tuple[int, int] | None = None  # (height, width) of the same
     pixels: Any = None  # uint8 (h, w, 3), as the model takes it
     labels: Any = None  # uint8 (h, w), train ids
-    shares: np.ndarray | None = None
-    seconds: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(("read", "run", "write"), 0.0))
+    shares: np.ndarray | None = None  # of the pixels, by class; known when all is written
+    read_seconds: float = 0.0
+    run_seconds: float = 0.0
+    write_seconds: float = 0.0
     error: str = ""
 
+    def failed(self, error: str) -> Photograph:
+        return dataclasses.replace(self, image=None, pixels=None, labels=None, error=error)
 
-def read(photograph: Photograph, max_pixels: int, max_side: int, fixed: tuple[int | None, int | None]) -> Photograph:
+
+def read(photograph: Photograph, options: Options) -> Photograph:
     start = time.perf_counter()
     try:
-        photograph.image = images.decode(photograph.path, max_pixels)
-        photograph.size = photograph.image.size[::-1]
-        photograph.pixels = images.shrink(photograph.image, max_side, fixed)
+        image = images.decode(photograph.path, options.max_pixels)
+        pixels = images.shrink(image, options.max_side, options.fixed)
+        photograph = dataclasses.replace(photograph, image=image, size=image.size[::-1], pixels=pixels)
     except images.Unreadable as error:
-        photograph.error = str(error)
+        photograph = photograph.failed(str(error))
     except MemoryError:
-        photograph.image, photograph.error = None, FULL
-    photograph.seconds["read"] = time.perf_counter() - start
-    return photograph
+        photograph = photograph.failed(FULL)
+    return dataclasses.replace(photograph, read_seconds=time.perf_counter() - start)
 
 
-def write(photograph: Photograph, model: segmenter.Segmenter, out: Path, outputs: Sequence[str]) -> None:
+def write(photograph: Photograph, model: segmenter.Segmenter, options: Options) -> Photograph:
     start = time.perf_counter()
-    drawn = photograph.image, photograph.labels, model.names, model.palette, outputs
     try:
-        photograph.shares = drawing.write(out, photograph.name, *drawn)
+        shares = drawing.write(
+            options.out,
+            photograph.name,
+            photograph.image,
+            photograph.labels,
+            model.names,
+            model.palette,
+            options.outputs,
+        )
+        photograph = dataclasses.replace(photograph, shares=shares, image=None, labels=None)
     except MemoryError:
-        photograph.error = FULL
-    photograph.image = photograph.labels = None
-    photograph.seconds["write"] = time.perf_counter() - start
+        photograph = photograph.failed(FULL)
+    return dataclasses.replace(photograph, write_seconds=time.perf_counter() - start)
 
 
 def batches(photographs: Iterator[Photograph], count: int) -> Iterator[list[Photograph]]:
@@ -77,23 +103,19 @@ def batches(photographs: Iterator[Photograph], count: int) -> Iterator[list[Phot
         yield batch
 
 
-def run(model: segmenter.Segmenter, batch: list[Photograph], tile: tuple[int, int] | None, overlap: int) -> None:
-    """Fill in the labels, or the error where the model fails."""
+def run(model: segmenter.Segmenter, batch: Sequence[Photograph], options: Options) -> list[Photograph]:
+    """The photographs with their labels, or the error where the model fails."""
     before = model.seconds
     found: Iterable[np.ndarray]
     try:
-        if tile:
-            found = [model.tiled(photograph.pixels, tile, overlap) for photograph in batch]
+        if options.tile:
+            found = [model.tiled(photograph.pixels, options.tile, options.overlap) for photograph in batch]
         else:
             found = model.labels(np.stack([photograph.pixels for photograph in batch]))
-        for photograph, labels in zip(batch, found):
-            photograph.labels = labels
+        done = [dataclasses.replace(p, labels=labels, pixels=None) for p, labels in zip(batch, found)]
     except (segmenter.ModelError, MemoryError) as error:
-        for photograph in batch:
-            photograph.image, photograph.error = None, str(error) or FULL
-    for photograph in batch:
-        photograph.pixels = None
-        photograph.seconds["run"] = (model.seconds - before) / len(batch)
+        done = [photograph.failed(str(error) or FULL) for photograph in batch]
+    return [dataclasses.replace(p, run_seconds=(model.seconds - before) / len(batch)) for p in done]
 
 
 class Progress:
@@ -118,47 +140,51 @@ class Progress:
 
 
 def segment(
-    model: segmenter.Segmenter, photographs: Sequence[Photograph], options: argparse.Namespace, progress: Progress
+    model: segmenter.Segmenter,
+    photographs: Iterable[Photograph],
+    options: Options,
+    finish: Callable[[Photograph], None],
 ) -> None:
-    """Read, run and write them all, the three at the same time; what fails on the way gets its `error`.
+    """Reads, runs and writes them all, the three at the same time.
+
+    Args:
+        model: the model.
+        photographs: all of them.
+        options: what is done with each.
+        finish: called with each that is written, or that has an `error`.
 
     Raises:
         OSError: a result cannot be written.
     """
-    given = options.max_pixels, options.max_side, (None, None) if options.tile else model.fixed[1:]
-    reading: collections.deque = collections.deque()
-    writing: collections.deque = collections.deque()
+    reading: collections.deque[concurrent.futures.Future[Photograph]] = collections.deque()
+    writing: collections.deque[concurrent.futures.Future[Photograph]] = collections.deque()
     waiting = iter(photographs)
     ahead = max(WORKERS, options.batch)
 
     def decoded() -> Iterator[Photograph]:
         while True:
             while len(reading) < ahead and (photograph := next(waiting, None)):
-                reading.append(readers.submit(read, photograph, *given))
+                reading.append(readers.submit(read, photograph, options))
             if not reading:
                 return
             photograph = reading.popleft().result()
             if photograph.error:
-                progress.advance(photograph)
+                finish(photograph)
             yield photograph
 
     def written(limit: int) -> None:
         while len(writing) > limit:
-            photograph, result = writing.popleft()
-            result.result()
-            progress.advance(photograph)
+            finish(writing.popleft().result())
 
     readers = concurrent.futures.ThreadPoolExecutor(WORKERS)
     writers = concurrent.futures.ThreadPoolExecutor(WORKERS)
     try:
         for batch in batches(decoded(), options.batch):
-            run(model, batch, options.tile, options.overlap)
-            for photograph in batch:
+            for photograph in run(model, batch, options):
                 if photograph.error:
-                    progress.advance(photograph)
+                    finish(photograph)
                 else:
-                    job = writers.submit(write, photograph, model, options.out, options.outputs)
-                    writing.append((photograph, job))
+                    writing.append(writers.submit(write, photograph, model, options))
             written(ahead)
         written(0)
     except KeyboardInterrupt:
@@ -168,3 +194,6 @@ def segment(
     finally:
         readers.shutdown(cancel_futures=True)
         writers.shutdown()  # what has been segmented is still written
+        for job in writing:
+            if job.exception() is None:
+                finish(job.result())
