@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ass_tf.labels import SOURCE, TARGET
-from ass_tf.methods import accuracy, losses
+from ass_tf.methods import ACCURACY, accuracy, losses
 from ass_tf.models import discriminators, resize
 
 GENERATOR, DISCRIMINATORS = "generator", "discriminators"  # who lowers a term
@@ -97,7 +97,7 @@ class _Adversary:
             loss = self.discriminator_loss(*seen[role], domain)
             name = f"{self.prefix}_discriminator_loss_{role}"
             terms.append(Term(name, loss, DISCRIMINATORS, self.weight_of_discriminator * 0.5))
-            terms.append(Term(f"{self.prefix}_discriminator_accuracy_{role}", self.accuracy(*seen[role], domain)))
+            terms.append(Term(f"{self.prefix}_discriminator{ACCURACY}{role}", self.accuracy(*seen[role], domain)))
         return terms
 
 

@@ -7,6 +7,7 @@ import contextlib
 
 import tensorflow as tf
 
+from ass_tf.methods import NORM
 from ass_tf.methods.objectives import DISCRIMINATORS, GENERATOR, Pass
 from ass_tf.methods.optimisers import Optimisers
 from ass_tf.models import batch_norm, resize
@@ -80,7 +81,7 @@ class TrainingStep:
         if measure_shares:
             for name, weighted in moving.items():
                 gradient = tape.gradient(weighted, [*weights[0], *weights[1]])  # None where the term does not reach
-                values[f"gradient_norm_{name}"] = tf.linalg.global_norm(gradient) / scale / self._replicas
+                values[NORM + name] = tf.linalg.global_norm(gradient) / scale / self._replicas
         return values, gradients
 
     @property

@@ -7,10 +7,9 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from ass_tf.methods import ACCURACY, NORM
 from ass_tf.runs.watch import Watch, accuracies
 from ass_tf.system import process, storage, terminal
-
-NORM = "gradient_norm_"
 
 
 def _clock(seconds):
@@ -127,7 +126,7 @@ class Journal:
                 if name != "step" and value is not None:
                     tf.summary.scalar(name, value)
         left = (self.steps - step) * seconds / max(step - self.mark_step, 1)
-        note = "  ".join(f"{_short(name)} {value:.3f}" for name, value in means.items() if "_accuracy_" not in name)
+        note = "  ".join(f"{_short(name)} {value:.3f}" for name, value in means.items() if ACCURACY not in name)
         note += "".join(f"  {_short(name)} {value:.0%} right" for name, value in accuracies(means).items())
         note += f"  {speed:.1f} images/s  {_clock(left)} left"
         if self.bar:

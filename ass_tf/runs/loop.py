@@ -14,13 +14,13 @@ from typing import Any
 
 from ass_tf import datasets
 from ass_tf.config import Config
+from ass_tf.methods import NORM
 from ass_tf.runs import claiming, session
 from ass_tf.runs.folder import RunFolder
 from ass_tf.runs.session import TrainingError
 from ass_tf.system import process, terminal
 
 ADVICE = "The last snapshot is from before; a lower optimiser.lr may help."
-NORM = "gradient_norm_"  # before the names of terms that measure a gradient
 
 
 class Interruption:

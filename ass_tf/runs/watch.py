@@ -1,5 +1,7 @@
 """Whether the adversaries are in balance: a warning where a discriminator has won or lost for long."""
 
+from ass_tf.methods import ACCURACY
+
 PATIENCE = 500  # steps
 WON, LOST = 0.99, 0.55  # accuracy, mean of both domains; 0.5 is chance
 
@@ -55,7 +57,7 @@ def accuracies(means):
     """
     found = {}
     for name, value in means.items():
-        network, is_accuracy, _ = name.partition("_accuracy_")
+        network, is_accuracy, _ = name.partition(ACCURACY)
         if is_accuracy:
             found.setdefault(network, []).append(value)
     return {network: sum(values) / len(values) for network, values in found.items()}
