@@ -21,8 +21,7 @@ from ass_tf.runs.folder import RunFolder
 from ass_tf.system import storage
 from ass_tf.weights import __main__ as weights_command
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("c [1]", "*?", "[", " {0} %s", "n" * 200)]
-NAMES = ["a [1]*?\\{0} %s für 街", *SLOW]
+NAMES = ["a [1]*?\\{0} %s für 街", "c [1]", "*?", "[", " {0} %s", "n" * 200]
 TRAIN = {"steps": 2, "validate_every": 1, "checkpoint_every": 1, "log_every": 1, "shares_every": 0, "feature_images": 1}
 
 
@@ -46,6 +45,7 @@ def place(name, scenes, tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_every_command_works_in_folders_and_with_files_of_any_name(place, name, monkeypatch, capsys):
     step = journal.Journal.step
 
