@@ -110,35 +110,9 @@ def evaluate_run(
     wanted = _wanted(folder, snapshot)
     noted = {key: value for key, value in folder.read_result(missing={}).items() if key not in SNAPSHOTS}
     process.start_tensorflow()
-    import tensorflow as tf
-
-    from ass_tf.runs import snapshots
-    from ass_tf.scoring import predictions
-
-    generator = trained.build(settings)
-    forward = predictions.build_forward(generator)
-    scored: dict[str, dict[str, Any]] = {}
-    kept: dict[str, list[Any]] = {}
-    for which in wanted:
-        step = snapshots.restore_generator(folder, generator, which)
-        if which == "best" and scored.get("last", {}).get("step") == step:
-            scored[which] = scored["last"]
-            continue
-        with progress(which) if progress else nullcontext() as advance:
-            try:
-                scores, kept[which] = _score(
-                    forward, domain, settings.class_names, flip=flip, scales=scales, keep=strips, progress=advance
-                )
-            except tf.errors.OpError as error:  # memory, say
-                raise ValueError(f"{run}: {terminal.reason(error)}") from None
-        scored[which] = {
-            "step": int(step),
-            "images": len(domain.pairs),
-            **scores.to_json(confusion=False),
-            "settings": {"flip": flip, "scales": list(scales), "data": settings.validation.model_dump(mode="json")},
-            "strips": [],
-            "confusion": scores.confusion.tolist(),
-        }
+    scored, kept = _score_all(
+        folder, wanted, settings, domain, flip=flip, scales=scales, strips=strips, progress=progress
+    )
     result = {**noted, **scored, "initial_weights": settings.model.weights or "random", "versions": _versions()}
     try:
         for which, drawn in kept.items():
@@ -164,15 +138,47 @@ def _wanted(run: RunFolder, snapshot: str | None) -> Sequence[str]:
     return wanted
 
 
-def _score(forward: Any, domain: datasets.Domain, names: Sequence[str], **options: Any) -> tuple[Any, list[Any]]:
-    """Scores of one snapshot, and the images to draw; options as of `predictions.score`."""
+def _score_all(
+    run: RunFolder,
+    wanted: Sequence[str],
+    settings: config.Config,
+    domain: datasets.Domain,
+    *,
+    flip: bool,
+    scales: Sequence[float],
+    strips: int,
+    progress: Callable[[str], Any] | None,
+) -> tuple[dict[str, dict[str, Any]], dict[str, list[Any]]]:
+    """What result.json holds of each snapshot, and the images to draw of each that differs from the one before it."""
     import numpy as np
+    import tensorflow as tf
 
+    from ass_tf.runs import snapshots
     from ass_tf.scoring import metrics, predictions
 
-    confusion, kept = predictions.score(forward, domain, len(names), **options)
+    generator, names = trained.build(settings), settings.class_names
+    forward = predictions.build_forward(generator)
     of_data = [names[i] for i in np.unique(domain.table) if i < len(names)]
-    return metrics.scores_of(confusion, names, {"data": of_data}), kept
+    scored: dict[str, dict[str, Any]] = {}
+    kept: dict[str, list[Any]] = {}
+    for which in wanted:
+        step = int(snapshots.restore_generator(run, generator, which))
+        if which == "best" and scored.get("last", {}).get("step") == step:
+            scored[which] = scored["last"]
+            continue
+        options = {"flip": flip, "scales": list(scales)}
+        try:
+            with progress(which) if progress else nullcontext() as advance:
+                confusion, kept[which] = predictions.score(
+                    forward, domain, len(names), keep=strips, progress=advance, **options
+                )
+        except tf.errors.OpError as error:  # memory, say
+            raise ValueError(f"{run}: {terminal.reason(error)}") from None
+        scores = metrics.scores_of(confusion, names, {"data": of_data}).to_json()
+        data = settings.validation.model_dump(mode="json")
+        facts = {"step": step, "images": len(domain.pairs), "settings": {**options, "data": data}, "strips": []}
+        scored[which] = {**facts, **scores}
+    return scored, kept
 
 
 def _versions() -> dict[str, str]:
