@@ -128,6 +128,7 @@ def test_commands_in_a_sentence_exist_with_their_options(document, monkeypatch):
         if (
             text.startswith(("ass-tf ", "ass-tf-infer ", "python -m ass_tf.", "python export/"))
             and "COMMAND" not in text
+            and text not in ("ass-tf --version", "ass-tf --help")
         ):
             try:
                 found = module_of(text.split())
