@@ -1,4 +1,3 @@
-import functools
 import json
 import shutil
 import subprocess
@@ -7,54 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from flat_scenes import NAMES, SIZE, settings, write_run, write_scenes, write_settings
 from PIL import Image
-from rich.console import Console
 
-from ass_tf import config, evaluate, labels
-from ass_tf.models.generator import build_generator
-from ass_tf.runs import evaluation, snapshots
-from ass_tf.runs.folder import RunFolder
+from ass_tf import config, evaluate
+from ass_tf.runs import evaluation
 from ass_tf.system import process, storage, terminal
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("road", "building", "sky")
-SIZE = (32, 64)
-RAW = np.array([23, 11, 7, 4], np.uint8)  # Cityscapes' sky, building, road, static
-BRIGHT = np.array([220, 120, 60, 30], np.uint8)
-
-
-def write_scenes(root, split="val", count=3, scale=2):
-    """Cityscapes' layout: bands of sky, building, road and static, twice as large as the network's images."""
-    for i in range(count):
-        bands = np.repeat(np.roll([0, 1, 2, 3], i)[:, None], SIZE[1], 1).repeat(SIZE[0] // 4, 0)
-        bands = bands.repeat(scale, 0).repeat(scale, 1)
-        for kind, tail, array in (
-            ("leftImg8bit", "leftImg8bit", np.stack([BRIGHT[bands]] * 3, -1)),
-            ("gtFine", "gtFine_labelIds", RAW[bands]),
-        ):
-            file = root / kind / split / "town" / f"town_00000{i}_000019_{tail}.png"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(array).save(file)
-
-
-def settings(root, **changes):
-    domain = {"dataset": "cityscapes", "root": str(root), "size": SIZE}
-    return {
-        "method": "joint",
-        "classes": NAMES,
-        "source": domain,
-        "target": domain,
-        "validation": {**domain, "split": "val"},
-        "model": {"backbone": "tiny", "weights": None, "rates": [1]},
-        **changes,
-    }
-
-
-def write_settings(run, plain):
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.json").write_text(config.dump(config.from_dict(plain)))
-    return run
 
 
 def test_validation_section_of_the_run_is_scored_by_default(tmp_path):
@@ -140,23 +99,6 @@ def test_progress_is_about_ten_plain_lines_where_stderr_is_no_terminal(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
     assert lines[-1] == "last: 500 of 500 images"
-
-
-@functools.cache
-def tiny_generator():
-    return build_generator(len(NAMES), config.from_dict(settings("data")).model)
-
-
-def write_run(run, plain, *constants, best=None):
-    """A run whose snapshot of step i + 1 gives every pixel the class constants[i]."""
-    write_settings(run, plain)
-    generator = tiny_generator()
-    head = generator.get_layer("head_0")
-    for step, constant in enumerate(constants, start=1):
-        head.set_weights([0 * head.get_weights()[0], np.eye(len(NAMES))[constant]])
-        state = {"step": step, "best": {"step": best} if best else None}
-        snapshots.save(RunFolder(run), tf.train.Checkpoint(generator=generator), state)
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -266,37 +208,6 @@ def test_run_without_a_snapshot_is_one_line_and_status_1(run, tmp_path, capsys):
     assert err.count("\n") == 1
 
 
-def test_table_shows_classes_then_means_then_accuracy_for_each_snapshot():
-    def scores(step, value):
-        subset = {"miou": value, "classes": 16, "scored": 16}
-        iou = {**dict.fromkeys(labels.class_names("cityscapes19"), value), "train": None}
-        return {
-            "step": step,
-            "images": 500,
-            "miou": value,
-            "pixel_accuracy": value + 1,
-            "iou": iou,
-            "subsets": {"synthia16": subset, "data": {**subset, "classes": 19}},
-        }
-
-    table = evaluate.table_of({"last": scores(200, 40.126), "best": scores(150, 41.0), "versions": {}})
-    assert [column.header for column in table.columns] == ["class", "last, step 200", "best, step 150"]
-    rows = list(zip(*(map(str, column.cells) for column in table.columns)))
-    assert rows[0] == ("road", "40.13", "41.00")
-    assert rows[16] == ("train", "-", "-")
-    assert rows[19:] == [
-        ("mean of 18 of 19 classes, without train", "40.13", "41.00"),
-        ("mean of 16 classes (synthia16)", "40.13", "41.00"),
-        ("pixel accuracy", "41.13", "42.00"),
-    ]
-
-
-def test_table_has_one_column_where_the_last_snapshot_is_the_best():
-    scores = {"step": 5, "images": 1, "miou": 1.0, "pixel_accuracy": 2.0, "iou": {"a": 1.0}, "subsets": {}}
-    table = evaluate.table_of({"last": scores, "best": scores})
-    assert [column.header for column in table.columns] == ["class", "last and best, step 5"]
-
-
 def test_command_line_prints_the_table_and_writes_result_and_strips(run, tmp_path):
     words = ["--run", str(run), "--strips", "1", "--flip", "--out", str(tmp_path)]
     done = subprocess.run(
@@ -310,15 +221,6 @@ def test_command_line_prints_the_table_and_writes_result_and_strips(run, tmp_pat
     assert "best: 3 of 3 images" in done.stderr
     assert json.loads((tmp_path / "result.json").read_text())["last"]["settings"]["flip"] is True
     assert len(list((tmp_path / "strips").iterdir())) == 4
-
-
-def test_help_does_not_load_tensorflow():
-    code = (
-        "import sys; from ass_tf import evaluate\n"
-        "try: evaluate.main(['--help'])\n"
-        "except SystemExit: sys.exit('tensorflow' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
 
 
 def test_best_snapshot_that_is_gone_is_said_and_only_the_last_is_scored(run, tmp_path, capsys):
@@ -350,15 +252,6 @@ def test_table_is_printed_even_if_the_results_cannot_be_written(run, tmp_path, c
     out, err = capsys.readouterr()
     assert "mean of 3 classes" in out
     assert err.splitlines()[-1] == f"error: {tmp_path / 'out/result.json'}: No space left on device."
-
-
-def test_class_names_are_no_markup_in_the_table(capsys):
-    iou = {"[bold]": 1.0, "[/]": 2.0, ":car:": None}
-    scores = {"step": 5, "images": 1, "miou": 1.5, "pixel_accuracy": 2.0, "iou": iou, "subsets": {}}
-    Console(width=100).print(evaluate.table_of({"last": scores}))
-    out = capsys.readouterr().out
-    for text in ("[bold]", "[/]", ":car:", "mean of 2 of 3 classes, without :car:"):
-        assert text in out
 
 
 def test_pictures_of_images_whose_names_differ_in_odd_letters_are_all_kept():

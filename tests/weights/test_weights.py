@@ -1,6 +1,5 @@
 """Weights from files of others, and for them: what is taken, what is not and why, and what is refused."""
 
-import functools
 import importlib.util
 import json
 import subprocess
@@ -12,52 +11,16 @@ import numpy as np
 import pytest
 import small_runs
 from safetensors.numpy import load_file, save_file
+from small_networks import CLASSES, assert_holds, build, small_state, take, tensors
 
-from ass_tf.config import schema
-from ass_tf.config.backbones import Backbone
 from ass_tf.models import CAFFE_BGR_MEAN
-from ass_tf.models.generator import build_generator
 from ass_tf.runs import trained
 from ass_tf.weights import __main__ as weights_command
-from ass_tf.weights import initial, torch_files, torch_names
+from ass_tf.weights import torch_files, torch_names
 
-CLASSES = 4
-SMALL = Backbone("resnet", {"blocks": (1, 1, 1, 1)})
 with_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="PyTorch is not here: make test-torch"
 )
-
-
-def build(classes=CLASSES, rates=(6, 12), backbone=SMALL, file=None):
-    named = backbone if isinstance(backbone, str) else "resnet50"
-    model = schema.Model(backbone=named, rates=rates, weights=file and str(file))
-    generator = build_generator(classes, model, backbone=None if named == backbone else backbone)
-    initial.load_initial(generator, model)
-    return generator
-
-
-@functools.cache
-def small_state():
-    """State dict of a small single-level network with the golden weights."""
-    generator = build()
-    goldens.fill_generator(generator)
-    return torch_names.state_of(generator)
-
-
-def tensors(state):
-    return {name: torch_files.Tensor(value.shape, str(value.dtype), lambda v=value: v) for name, value in state.items()}
-
-
-def take(state, generator=None):
-    generator = generator or build()
-    ours, others = torch_names.take(generator, torch_names.tidy(tensors(state)))
-    return generator, {row.name: row for row in [*ours, *others]}
-
-
-def assert_holds(generator, state):
-    found = torch_names.state_of(generator)
-    for name, value in state.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
 def test_names_are_the_base_codes():
