@@ -99,7 +99,13 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
         raise ValueError(f"{run}: {terminal.reason(error)}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return (result.get(snapshot) or {}).get("miou"), (last or {}).get("miou")
+    return _miou_of(result.get(snapshot)), _miou_of(last)
+
+
+def _miou_of(scores: Any) -> float | None:
+    """mIoU of a snapshot's scores, if that is what result.json holds."""
+    miou = scores.get("miou") if isinstance(scores, dict) else None
+    return miou if isinstance(miou, float | int) else None
 
 
 def _scored(out: RunFolder, generator: Any, settings: config.Config, step: int) -> dict[str, Any] | None:

@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
     )
     parser.add_argument("--flip", action="store_true", help="average with the mirrored images")
     parser.add_argument("--scales", type=scale, nargs="+", default=[1.0], metavar="S", help="average over these scales")
-    parser.add_argument("--strips", type=int, default=8, metavar="N", help="images to draw (default 8)")
+    parser.add_argument("--strips", type=option.number(0), default=8, metavar="N", help="images to draw (default 8)")
     parser.add_argument(
         "--out",
         type=option.path,

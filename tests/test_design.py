@@ -121,6 +121,11 @@ def test_file_is_short_says_what_it_does_and_asserts_nothing(file):
     assert [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)] == []
 
 
+def test_no_file_of_tests_is_long():
+    lengths = {file.name: len(file.read_text(encoding="utf-8").splitlines()) for file in ROOT.glob("tests/**/*.py")}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
 def test_folders_are_small():
     count = {folder: len(list(folder.glob("*.py"))) for folder in {file.parent for file in FILES}}
     assert {folder.name: files for folder, files in count.items() if files > MOST} == {}

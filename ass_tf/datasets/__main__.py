@@ -47,11 +47,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.d
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description="Check the data of a settings file.")
     parser.add_argument("file", type=option.path, metavar="CONFIG", help="a settings file")
-    parser.add_argument("--set", action="append", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--list", choices=("source", "target", "labelled", "validation"), help="print the image names")
     options = parser.parse_args(arguments)
     try:
-        settings = config.load(options.file, [w for words in options.set for w in words])
+        settings = config.load(options.file, options.set)
     except config.ConfigError as error:
         return terminal.complain(error, 2)
 

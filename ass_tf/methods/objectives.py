@@ -129,46 +129,43 @@ class _SemanticAdversary(_Adversary):
     slot, roles = "semantic_discriminator", ("source", "labelled")
     accuracy = staticmethod(accuracy.semantic_accuracy)
 
+    @classmethod
+    def build(cls, num_classes, channels, widths):
+        """The discriminator: c and d of G, schema.Discriminators -> keras.Model."""
+        return cls.build_network(num_classes, channels, widths.semantic_width)
+
     @staticmethod
     def weights_of(settings, default):
         return default if settings.lambda_sadv is None else settings.lambda_sadv, settings.lambda_sd
 
+    def look(self, of_role):
+        """D_s' logits, and what says where which class is."""
+        labels = resize.downsample_labels(of_role.labels, tf.shape(of_role.features)[1:3])
+        seen, classes = self.view(of_role.features, labels, of_role.logits.shape[-1])
+        return self.discriminator(seen, training=True), classes
+
 
 class FcsaAdversary(_SemanticAdversary):
-    """D_s on class vectors (eq. 4 to 6)."""
+    """D_s on class vectors (eq. 4 to 6), with the classes that are present."""
 
     prefix = "fcsa"
+    build_network = staticmethod(discriminators.build_fcsa_discriminator)
+    view = staticmethod(losses.class_means)
     adversarial_loss = staticmethod(losses.fcsa_adversarial_loss)
     discriminator_loss = staticmethod(losses.fcsa_discriminator_loss)
 
-    @staticmethod
-    def build(num_classes, channels, widths):
-        """The discriminator: c and d of G, schema.Discriminators -> keras.Model."""
-        return discriminators.build_fcsa_discriminator(num_classes, channels, widths.semantic_width)
-
-    def look(self, of_role):
-        """D_s' logits of the class vectors, and which classes are present."""
-        labels = resize.downsample_labels(of_role.labels, tf.shape(of_role.features)[1:3])
-        means, present = losses.class_means(of_role.features, labels, of_role.logits.shape[-1])
-        return self.discriminator(means, training=True), present
-
 
 class CsaAdversary(_SemanticAdversary):
-    """D_s on the feature map (eq. 7 and 8)."""
+    """D_s on the feature map (eq. 7 and 8), with the labels of its cells."""
 
     prefix = "csa"
+    build_network = staticmethod(discriminators.build_csa_discriminator)
     adversarial_loss = staticmethod(losses.csa_adversarial_loss)
     discriminator_loss = staticmethod(losses.csa_discriminator_loss)
 
     @staticmethod
-    def build(num_classes, channels, widths):
-        """The discriminator: c and d of G, schema.Discriminators -> keras.Model."""
-        return discriminators.build_csa_discriminator(num_classes, channels, widths.semantic_width)
-
-    def look(self, of_role):
-        """D_s' logits of the feature map, and the labels of its cells."""
-        labels = resize.downsample_labels(of_role.labels, tf.shape(of_role.features)[1:3])
-        return self.discriminator(of_role.features, training=True), labels
+    def view(features, labels, num_classes):
+        return features, labels
 
 
 ADVERSARIES = {"global": GlobalAdversary, "fcsa": FcsaAdversary, "csa": CsaAdversary}

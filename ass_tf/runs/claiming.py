@@ -63,7 +63,8 @@ def _refuse_lost_snapshots(run: RunFolder) -> None:
     """A run that has logged more than comes before its first snapshot has had snapshots, which somebody deleted."""
     if not run.config.exists():
         return
-    every = storage.read_json(run.config, RunFolderError).get("train", {}).get("checkpoint_every")
+    train = storage.read_json(run.config, RunFolderError).get("train")
+    every = train.get("checkpoint_every") if isinstance(train, dict) else None
     logged = max((record["step"] for record in run.records()), default=0)
     if isinstance(every, int) and logged > every:
         raise RunFolderError(

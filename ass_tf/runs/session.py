@@ -182,7 +182,7 @@ def take_over(run: RunFolder, config: Config, domains: dict[str, datasets.Domain
 
 
 def build_judge(config: Config, generator: Any) -> Any:
-    """A function that gives G's forward pass in float32 as `scoring.build_forward`, with G's weights of the moment."""
+    """A function that returns G's forward pass in float32 (`predictions.build_forward`) with G's present weights."""
     from ass_tf.scoring import predictions
 
     if config.train.precision == "float32":

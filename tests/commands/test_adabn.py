@@ -59,6 +59,11 @@ def test_with_its_own_statistics_a_flat_photograph_gets_the_scores_of_a_rich_one
     assert np.abs(unadapted[1] - unadapted[0]).max() > 1e-3
 
 
+@pytest.mark.parametrize("last", [[1], "high", {"miou": "high"}])
+def test_odd_scores_of_the_run_are_not_scores(last):
+    assert adabn._miou_of(last) is None
+
+
 def test_what_is_written_is_a_run_and_the_old_one_is_as_it_was(finished, tmp_path, capsys):
     before = small_runs.content(finished)
     out = tmp_path / "adapted"

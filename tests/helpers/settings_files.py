@@ -42,13 +42,8 @@ def refusal(key, value):
 
 
 def run(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "ass_tf.config", *map(str, words)],
-        cwd=small_runs.ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "ass_tf.config", *map(str, words)]
+    return subprocess.run(command, cwd=small_runs.ROOT, capture_output=True, text=True, check=False)
 
 
 def with_adamw(**more):

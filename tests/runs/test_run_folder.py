@@ -176,6 +176,14 @@ def test_settings_of_a_start_that_saved_nothing_are_replaced(tmp_path):
     assert (tmp_path / "config.json").read_text() == config.dump(SETTINGS)
 
 
+@pytest.mark.parametrize("train", [[], 3, None])
+def test_odd_settings_of_a_start_that_saved_nothing_are_replaced(tmp_path, train):
+    (tmp_path / "config.json").write_text(json.dumps({"train": train}))
+    (tmp_path / "log.jsonl").write_text('{"step": 9}\n')
+    claiming.claim(RunFolder(tmp_path), SETTINGS).close()
+    assert (tmp_path / "config.json").read_text() == config.dump(SETTINGS)
+
+
 def test_lists_of_images_are_those_that_the_run_began_with(tmp_path):
     claiming.write_lists(RunFolder(tmp_path), {"source": ["a", "b"], "target": ["c"]})
     claiming.write_lists(RunFolder(tmp_path), {"source": ["b"]})  # nothing has been saved
