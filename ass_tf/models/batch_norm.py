@@ -1,12 +1,71 @@
-"""The running statistics of a network's batch norm: kept, replaced, or taken from other images."""
+"""Batch norm by TensorFlow's fused operation, and its running statistics: kept, replaced, or taken from elsewhere."""
 
 import contextlib
+import math
 
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
 MOMENTUM = 0.9  # AdaptSegNet's; Keras' default is another
+
+
+class BatchNorm(layers.BatchNormalization):
+    """Keras' layer, computed by TensorFlow's FusedBatchNormV3; the same function, the same variables.
+
+    Keras 3 composes it of single operations, in float32 under every precision. The fused one takes 16-bit numbers as
+    they are and keeps its statistics in float32. Gamma and beta get no gradient: here nothing ever moves them. Synchronised over
+    replicas it stays Keras' own.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        """float (b, h, w, c) -> the same, in the layer's compute dtype."""
+        if mask is not None or self.synchronized:
+            return super().call(inputs, training=training, mask=mask)
+        inputs = tf.cast(inputs, self.compute_dtype)
+        if not training:
+            return self._by_running_statistics(inputs)[0]
+        return self._by_batch_statistics(inputs) if self.trainable else self._frozen(inputs)
+
+    def _fused(self, inputs, mean, variance, is_training):
+        return tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=_here(self.gamma),
+            offset=_here(self.beta),
+            mean=mean,
+            variance=variance,
+            epsilon=self.epsilon,
+            is_training=is_training,
+        )
+
+    def _by_batch_statistics(self, inputs):
+        nothing = tf.zeros([0])
+        outputs, mean, variance, *_ = self._fused(inputs, nothing, nothing, True)
+        count = math.prod(n or 0 for n in inputs.shape[:-1]) or tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+        # The operation returns the unbiased variance, Keras 3 keeps the biased one.
+        for running, new in ((self.moving_mean, mean), (self.moving_variance, variance * ((count - 1) / count))):
+            running = _here(running)
+            running.assign_sub((running - new) * (1.0 - self.momentum))
+        return outputs
+
+    def _by_running_statistics(self, inputs):
+        return self._fused(inputs, _here(self.moving_mean), _here(self.moving_variance), False)
+
+    def _frozen(self, inputs):
+        """The running statistics in training. The operation's own gradient would sum up those of gamma and beta, too."""
+
+        @tf.custom_gradient
+        def affine(inputs):
+            factor = self.gamma * tf.math.rsqrt(self.moving_variance + self.epsilon)
+            return self._by_running_statistics(inputs)[0], lambda pull: pull * tf.cast(factor, pull.dtype)
+
+        return affine(inputs)
+
+
+def _here(variable):
+    """The tf.Variable of this replica. An assignment to it needs no agreement with others, which there are none of."""
+    variable = variable if isinstance(variable, tf.Variable) else variable.value  # of Keras 3's
+    return tf.distribute.get_strategy().experimental_local_results(variable)[0]
 
 
 def norms_of(generator):

@@ -14,7 +14,7 @@ from keras import layers
 
 from ass_tf.config.backbones import BACKBONES
 from ass_tf.models import HEAD
-from ass_tf.models.batch_norm import MOMENTUM
+from ass_tf.models.batch_norm import MOMENTUM, BatchNorm
 
 
 def build_generator(num_classes, model, *, synchronised=False, backbone=None):
@@ -33,7 +33,7 @@ def build_generator(num_classes, model, *, synchronised=False, backbone=None):
     """
     backbone = backbone or BACKBONES[model.backbone]
     batch_norm = partial(
-        layers.BatchNormalization,
+        BatchNorm,
         momentum=MOMENTUM,
         epsilon=backbone.epsilon,
         trainable=model.batch_norm != "frozen",  # Keras: not trainable also means running statistics

@@ -1,90 +1,136 @@
-"""One step's time over that of the passes of G that it needs: forward and backward for I_s and I_tl, forward for I_tu.
+"""Seconds of a GA+CSA step: ours, that of a plain PyTorch transcription, and the passes of G that no step can spare.
 
-    python tests/bench/bench_step.py [--backbone resnet101] [--size 256x512] [--method csa] [--rounds 5]
-    python tests/bench/bench_step.py --allocator
+    python tests/bench/bench_step.py [--backbones mobilenetv2 resnet101] [--precisions float32 bfloat16] [--rounds 5]
+    python tests/bench/bench_step.py --earlier CHECKOUT
 
-Both are timed in turn in one run; the quotient of the medians is what counts. With --allocator: a step of the
-demo's oracle with freed memory kept, as the commands do, over one with the C library's defaults, in
-runs that take turns.
+Every contender is a process of its own, and they take turns; the medians' ratios count. With --earlier, the step of
+another checkout of this package takes its turns, too. bfloat16 is left out where the CPU cannot multiply it.
 """
 
 import argparse
-import json
-import subprocess
+import os
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+import turns
 
-ROOT = Path(__file__).parents[2]
-
-
-TRAIN = """
-import sys
-from ass_tf import train
-from ass_tf.system import process
-if sys.argv.pop(1) == "default":
-    process.keep_freed = lambda: None
-sys.exit(train.main(sys.argv[1:]))
-"""
-
-
-def compare_allocators(rounds):
-    """Prints the time of a demo oracle's step in training, with freed memory kept over that without."""
-    from ass_tf import demo, streets
-
-    times = {"kept": [], "default": []}
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder)
-        streets.write_gta5(data / "gta5", 1, 0, demo.DRAWN)
-        streets.write_cityscapes(data / "cityscapes", {"train": 8, "val": 1}, 0, demo.DRAWN)
-        for turn in range(rounds):
-            for way, values in times.items():
-                run = data / f"{way}{turn}"
-                words = [way, "--config", str(demo.SETTINGS), "--run", str(run), "--set"]
-                words += [*demo.overrides("oracle", data, 0), "train.steps=75"]
-                subprocess.run([sys.executable, "-c", TRAIN, *words], cwd=ROOT, check=True, capture_output=True)
-                records = map(json.loads, (run / "log.jsonl").read_text().splitlines())
-                speed = {r["step"]: r["images_per_second"] for r in records if "images_per_second" in r}
-                values.append(4 / speed[75])  # a batch of 4
-    for way, values in times.items():
-        print(f"freed memory {way:<8} {np.median(values):.3f} s a step  ({', '.join(f'{t:.3f}' for t in values)})")
-    print(f"the demo's oracle: kept / default = {np.median(times['kept']) / np.median(times['default']):.3f}")
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+# (height, width), images of each domain, rates of the head
+SHAPES = {"mobilenetv2": ((192, 256), 2, (2, 6, 12)), "resnet101": ((256, 512), 1, (6, 12, 18, 24))}
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--allocator", action="store_true")
-    parser.add_argument("--backbone", default="resnet101")
-    parser.add_argument("--size", default="256x512")
-    parser.add_argument("--method", default="csa")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbones", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--precisions", nargs="+", choices=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--without-torch", action="store_true")
+    parser.add_argument("--earlier", type=Path, metavar="CHECKOUT", help="another checkout, for comparison")
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.allocator:
-        return compare_allocators(options.rounds)
+    if options.worker:
+        return work(*options.worker)
 
+    sys.path.insert(0, str(ROOT))
+    from ass_tf.system import machine
+
+    print(machine.describe())
+    fast = bool(machine.BFLOAT16 & set(machine.cpu_features()))
+    for backbone in options.backbones:
+        for precision in options.precisions or (["float32", "bfloat16"] if fast else ["float32"]):
+            compare(backbone, precision, options)
+
+
+def compare(backbone, precision, options):
+    """Prints the times of all contenders for one network and one precision."""
+
+    def worker(kind, root=ROOT):
+        command = [sys.executable, __file__, "--worker", kind, backbone, precision, str(root)]
+        return turns.Worker(command, {"PYTHONPATH": str(root)})
+
+    workers = {"step": worker("step"), "passes of G": worker("passes")}
+    if options.earlier:
+        workers["earlier"] = worker("step", options.earlier.resolve())
+    if not options.without_torch:
+        workers |= {f"PyTorch {layout}": worker(f"torch-{layout}") for layout in ("nchw", "nhwc")}
+    first = {name: process.ready["first"] for name, process in workers.items()}
+    memory = {name: process.ready["memory"] for name, process in workers.items()}
+    results = turns.take_turns(workers, options.rounds)
+    (h, w), count, _ = SHAPES[backbone]
+    print(f"\n{backbone}, {precision}, {h} x {w}, {count} + {count} + {count} images")
+    for name, (median, times) in results.items():
+        print(
+            f"  {name:<13} {median:7.3f} s  {' '.join(f'{t:.3f}' for t in times)}; "
+            f"first {first[name]:.1f} s, {memory[name]:.0f} MB"
+        )
+    own = results["step"][0]
+    ratios = {"passes of G": results["passes of G"][0]}
+    if options.earlier:
+        ratios["earlier step"] = results["earlier"][0]
+    torch = [median for name, (median, _) in results.items() if name.startswith("PyTorch")]
+    if torch:
+        ratios["PyTorch's faster layout"] = min(torch)
+    for name, seconds in ratios.items():
+        print(f"  step / {name} = {own / seconds:.3f}")
+
+
+def work(kind, backbone, precision, root):
+    """A contender's process."""
+    import time
+
+    (h, w), count, rates = SHAPES[backbone]
+    rs = np.random.RandomState(0)
+    images = [rs.uniform(0, 255, (count, h, w, 3)).astype("f") for _ in range(3)]
+    labels = [rs.randint(0, 19, (count, h, w)).astype("i4") for _ in range(2)]
+    start = time.perf_counter()
+    if kind.startswith("torch"):
+        import torch_side
+
+        step = torch_side.build_step(backbone, images, labels, rates, precision, kind.removeprefix("torch-"))
+    else:
+        step = our_step(kind, backbone, images, labels, rates, precision)
+    step()
+    from ass_tf.system import process
+
+    turns.serve(step, first=time.perf_counter() - start, memory=process.resident_memory() or 0)
+
+
+def our_step(kind, backbone, images, labels, rates, precision):
+    """A function that takes our step, or the passes of G that it needs."""
     from ass_tf.system import process
 
     process.start_tensorflow()
     import tensorflow as tf
 
     from ass_tf import config
-    from ass_tf.models.generator import variables_of
     from ass_tf.runs import session
 
-    words = [f"method={options.method}", f"model.backbone={options.backbone}", "model.weights=null"]
+    count, policy = len(images[0]), "mixed_bfloat16" if precision == "bfloat16" else precision
+    words = [f"model.backbone={backbone}", "model.weights=null", f"model.rates={list(rates)}"]
+    words += [f"train.precision={policy}", *(f"batch.{role}={count}" for role in ("source", "labelled", "unlabelled"))]
     settings = config.load(ROOT / "configs" / "gta_csa.json", words)
     game, _ = session.build_step(settings, session.build_strategy())
-    generator, rs = game.networks.generator, np.random.RandomState(0)
-    h, w = (int(n) for n in options.size.split("x"))
-    images = [tf.constant(rs.uniform(0, 255, (1, h, w, 3)), tf.float32) for _ in range(3)]
-    labels = [tf.constant(rs.randint(0, 19, (1, h, w)), tf.int32) for _ in range(2)]
-    batch = {"source": (images[0], labels[0]), "labelled": (images[1], labels[1]), "unlabelled": images[2]}
+    images = [tf.constant(array) for array in images]
+    labels = [tf.constant(array) for array in labels]
+    if kind == "step":
+        batch = {"source": (images[0], labels[0]), "labelled": (images[1], labels[1]), "unlabelled": images[2]}
+        return lambda: [value.numpy() for value in tf.nest.flatten(game.take(batch))]
+    passes = passes_of(game.networks.generator, images)
+    return lambda: passes().numpy()
+
+
+def passes_of(generator, images):
+    """Forward and backward for I_s and I_tl, forward for I_tu, as a graph function."""
+    import tensorflow as tf
+
+    from ass_tf.methods.step import raw
+    from ass_tf.models.generator import variables_of
+
     backbone, head = variables_of(generator)
-    variables = [v if isinstance(v, tf.Variable) else v.value for v in backbone + head]
-    pull = tf.constant(rs.standard_normal(generator(images[0])[1].shape), tf.float32)  # a gradient of the logits
+    variables = raw(backbone + head)
+    pull = tf.random.stateless_normal(generator(images[0])[1].shape, (0, 0))  # a gradient of the logits
 
     @tf.function
     def passes():
@@ -96,21 +142,9 @@ def main():
             totals += [tf.reduce_sum(g) for g in gradients]  # so that nothing is pruned
         return tf.add_n(totals) + tf.reduce_sum(generator(images[2], training=True)[1])
 
-    times = {"step": [], "passes of G": []}
-    work = {"step": lambda: game.take(batch), "passes of G": passes}
-    for turn in range(options.rounds + 1):
-        for name, function in work.items():
-            start = time.perf_counter()
-            for value in tf.nest.flatten(function()):
-                value.numpy()
-            if turn:  # the first traces
-                times[name].append(time.perf_counter() - start)
-    medians = {name: float(np.median(values)) for name, values in times.items()}
-    for name, value in medians.items():
-        print(f"{name:<12} {value:8.3f} s  ({', '.join(f'{t:.3f}' for t in times[name])})")
-    ratio = medians["step"] / medians["passes of G"]
-    print(f"{options.method}, {options.backbone}, {options.size}: step / passes = {ratio:.3f}")
+    return passes
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, os.environ.get("PYTHONPATH") or str(ROOT))
     sys.exit(main())
