@@ -154,8 +154,9 @@ class Optimiser(Section):
 class Train(Section):
     steps: Positive = 150000
     """Steps of the run."""
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Arithmetic of the networks. Weights stay float32; float16 uses loss scaling."""
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"] = "float32"
+    """Arithmetic of the networks. Weights stay float32; float16 uses loss scaling. `auto`: bfloat16 where this machine
+    is faster in it, else float32; a run that goes on keeps what it began with."""
     deterministic: bool = True
     """Bit-identical repetition on the same machine; some operations are slower on GPUs."""
     checkpoint_every: Positive = 1000

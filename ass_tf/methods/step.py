@@ -30,11 +30,15 @@ class TrainingStep:
     def __init__(self, networks, optimisers, objectives, strategy, *, loss_scale=None, target_statistics=False):
         self.networks, self.optimisers, self.objectives, self.strategy = networks, optimisers, objectives, strategy
         self.loss_scale, self.target_statistics = loss_scale, target_statistics
+        # A graph of its own, which every pass calls, is traced once. Over replicas layers must talk to each other.
+        whole = strategy.num_replicas_in_sync == 1
+        ways = self._learn_pass, self._keep_pass
+        self._learn, self._keep = (tf.function(f, autograph=False) if whole else f for f in ways)
+        self._names = {}  # of the terms: measure_shares -> list
         self.moves_generator = {role for objective in objectives for role in objective.moves}
         backbone, head = variables_of(networks.generator)
         self.variables = Optimisers(backbone, head, *(n.trainable_variables if n else [] for n in networks[1:]))
 
-    @tf.function(autograph=False)
     def take(self, batch, measure_shares=False):
         """One alternating step on every replica.
 
@@ -44,12 +48,19 @@ class TrainingStep:
             measure_shares: bool. Also measure how much each term moves G, which takes a backward pass for each.
 
         Returns:
-            terms: dict of float32 (): the losses of equations 1 to 8 before their weights, by the names of their
+            terms: dict of float: the losses of equations 1 to 8 before their weights, by the names of their
                 functions with the domain appended where both domains have one; the discriminators' accuracies likewise;
                 and if asked for, `gradient_norm_<loss>`, 2-norm of the gradient of G's weights that the weighted loss
                 makes, the mean over the replicas' own. A norm is not finite in a step whose gradients overflow, which
                 the loss scale then skips; the other terms are those before it.
         """
+        measure_shares = bool(measure_shares)
+        values = self._take(batch, measure_shares)
+        return dict(zip(self._names[measure_shares], values.numpy().tolist()))
+
+    @tf.function(autograph=False)
+    def _take(self, batch, measure_shares):
+        """The same, the terms as one vector, whose names are noted when the graph is made."""
         terms, gradients = self.strategy.run(self._gradients, (batch, measure_shares))
         if self.loss_scale is None:
             self.strategy.run(self._update, (gradients,))
@@ -57,10 +68,10 @@ class TrainingStep:
             finite = self.strategy.reduce("SUM", self.strategy.run(_count_overflows, (gradients,)), axis=None) == 0
             tf.cond(finite, lambda: self.strategy.run(self._update, (gradients,)), lambda: None)
             self.loss_scale.update(finite)
-        return {name: self.strategy.reduce("SUM", value, axis=None) for name, value in terms.items()}
+        return self.strategy.reduce("SUM", terms, axis=None)
 
     def _gradients(self, batch, measure_shares):
-        """The terms and the gradients of all networks, from one forward pass of G per domain."""
+        """The terms as a vector and the gradients of all networks, from one forward pass of G per domain."""
         scale = 1.0 if self.loss_scale is None else self.loss_scale.scale
         with tf.GradientTape(persistent=True) as tape:
             passes = self._forward(batch, tape)
@@ -82,7 +93,8 @@ class TrainingStep:
             for name, weighted in moving.items():
                 gradient = tape.gradient(weighted, [*weights[0], *weights[1]])  # None where the term does not reach
                 values[NORM + name] = tf.linalg.global_norm(gradient) / scale / self._replicas
-        return values, gradients
+        self._names[measure_shares] = list(values)
+        return tf.stack(list(values.values())), gradients
 
     @property
     def _replicas(self):
@@ -98,11 +110,17 @@ class TrainingStep:
             with contextlib.ExitStack() as stack:
                 if role not in self.moves_generator:
                     stack.enter_context(tape.stop_recording())  # no backward pass
-                if role == "source" and self.target_statistics:
-                    stack.enter_context(batch_norm.momentum_set(self.networks.generator, 1.0))
-                features, logits = self.networks.generator(images, training=True)
+                keeps = role == "source" and self.target_statistics
+                features, logits = (self._keep if keeps else self._learn)(images)
                 passes[role] = Pass(features, resize.upsample(logits, tf.shape(images)[1:3]), labels)
         return passes
+
+    def _learn_pass(self, images):
+        return self.networks.generator(images, training=True)
+
+    def _keep_pass(self, images):
+        with batch_norm.momentum_set(self.networks.generator, 1.0):
+            return self.networks.generator(images, training=True)
 
     def _mean(self, per_image):
         """Mean over the global batch: gradients and terms are summed over replicas, so the division is here."""

@@ -14,8 +14,7 @@ class BatchNorm(layers.BatchNormalization):
     """Keras' layer, computed by TensorFlow's FusedBatchNormV3; the same function, the same variables.
 
     Keras 3 composes it of single operations, in float32 under every precision. The fused one takes 16-bit numbers as
-    they are and keeps its statistics in float32. Gamma and beta get no gradient: here nothing ever moves them. Synchronised over
-    replicas it stays Keras' own.
+    they are and keeps its statistics in float32. Synchronised over replicas it stays Keras' own.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -24,14 +23,14 @@ class BatchNorm(layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         inputs = tf.cast(inputs, self.compute_dtype)
         if not training:
-            return self._by_running_statistics(inputs)[0]
+            return self._by_running_statistics(inputs)
         return self._by_batch_statistics(inputs) if self.trainable else self._frozen(inputs)
 
     def _fused(self, inputs, mean, variance, is_training):
         return tf.raw_ops.FusedBatchNormV3(
             x=inputs,
-            scale=_here(self.gamma),
-            offset=_here(self.beta),
+            scale=_value(self.gamma),
+            offset=_value(self.beta),
             mean=mean,
             variance=variance,
             epsilon=self.epsilon,
@@ -45,27 +44,32 @@ class BatchNorm(layers.BatchNormalization):
         # The operation returns the unbiased variance, Keras 3 keeps the biased one.
         for running, new in ((self.moving_mean, mean), (self.moving_variance, variance * ((count - 1) / count))):
             running = _here(running)
-            running.assign_sub((running - new) * (1.0 - self.momentum))
+            running.assign(running * self.momentum + new * (1.0 - self.momentum))
         return outputs
 
     def _by_running_statistics(self, inputs):
-        return self._fused(inputs, _here(self.moving_mean), _here(self.moving_variance), False)
+        return self._fused(inputs, _value(self.moving_mean), _value(self.moving_variance), False)[0]
 
     def _frozen(self, inputs):
-        """The running statistics in training. The operation's own gradient would sum up those of gamma and beta, too."""
+        """By running statistics in training; the operation's own gradient would also sum up those of gamma and beta."""
+        factor = _value(self.gamma) * tf.math.rsqrt(_value(self.moving_variance) + self.epsilon)
+        outputs = tf.stop_gradient(self._by_running_statistics(inputs))
 
         @tf.custom_gradient
-        def affine(inputs):
-            factor = self.gamma * tf.math.rsqrt(self.moving_variance + self.epsilon)
-            return self._by_running_statistics(inputs)[0], lambda pull: pull * tf.cast(factor, pull.dtype)
+        def passed(inputs):
+            return outputs, lambda pull: pull * tf.cast(factor, pull.dtype)
 
-        return affine(inputs)
+        return passed(inputs)
 
 
 def _here(variable):
     """The tf.Variable of this replica. An assignment to it needs no agreement with others, which there are none of."""
     variable = variable if isinstance(variable, tf.Variable) else variable.value  # of Keras 3's
     return tf.distribute.get_strategy().experimental_local_results(variable)[0]
+
+
+def _value(variable):
+    return tf.convert_to_tensor(_here(variable))
 
 
 def norms_of(generator):

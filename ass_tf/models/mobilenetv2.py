@@ -6,6 +6,7 @@ Source: Sandler et al. 2018, arXiv 1801.04381.
 from keras import layers
 
 from ass_tf.models.blocks import convolution, dilations, scale_to_unit
+from ass_tf.models.depthwise import DepthwiseConv2D
 
 
 def build(images, batch_norm, output_stride):
@@ -28,7 +29,7 @@ def _inverted_residual(x, batch_norm, width, index, stride, dilation):
         x = layers.ReLU(6.0)(batch_norm(name=f"{name}_expand_BN")(convolution(x, 6 * channels, 1, f"{name}_expand")))
     if stride > 1:
         x = layers.ZeroPadding2D(1, name=f"{name}_pad")(x)
-    x = layers.DepthwiseConv2D(
+    x = DepthwiseConv2D(
         3,
         strides=stride,
         dilation_rate=dilation,

@@ -135,7 +135,8 @@ def _train(config: Config, run: RunFolder, domains: dict[str, Any], strategy: An
     state = RunState()
     try:
         strategy = strategy or session.build_strategy()
-        step, trackable = session.build_step(config, strategy, resumed=bool(run.snapshots()))
+        computed = session.resolved(run, config)
+        step, trackable = session.build_step(computed, strategy, resumed=bool(run.snapshots()))
         saved = snapshots.restore(run, trackable)  # a run that cannot go on stays as it is
         changed = session.take_over(run, config, domains)
         if saved is not None:
@@ -143,9 +144,9 @@ def _train(config: Config, run: RunFolder, domains: dict[str, Any], strategy: An
         run.cut_log(state.step, state.unvalidated)
         journal.cut_board(run.board, state.step, state.unvalidated)
         snapshots.prune(run, state.to_json())
-        session.write_session(run, config, strategy, changed)
+        session.write_session(run, computed, strategy, changed)
         with Interruption() as interruption:
-            _Loop(config, run, domains, step, trackable, state, interruption).go_on()
+            _Loop(computed, run, domains, step, trackable, state, interruption).go_on()
     except tf.errors.OpError as error:  # a file that became unreadable, a full disk or memory
         raise TrainingError(f"after step {state.step}: {terminal.reason(error)}") from None
     return state
@@ -197,7 +198,7 @@ class _Loop:
         if first:
             process.keep_freed()  # again: the first batch has undone it (TensorFlow's ApplyPython311MemoryPatch)
         measured = bool(train.shares_every) and step % train.shares_every == 0
-        terms = {name: float(value) for name, value in self.training_step.take(images, measured).items()}
+        terms = self.training_step.take(images, measured)
         if self.training_step.loss_scale is not None:
             terms = _without_overflow(terms)
         for name in (name for name, value in terms.items() if not math.isfinite(value)):

@@ -47,8 +47,25 @@ def _records(run: Path, config: Config) -> bool:
         return False
 
 
+def resolved(run: RunFolder, config: Config) -> Config:
+    """The settings with `train.precision` as a policy of Keras: the one that a run began with, or this machine's best.
+
+    Prints a hint if a run that begins leaves much of the machine unused.
+    """
+    from ass_tf.methods import precision
+
+    begun, policy = bool(run.snapshots()), None
+    if begun and config.train.precision == precision.AUTO:
+        sessions = run.read_sessions()["sessions"]
+        policy = next((s["precision"] for s in sessions if isinstance(s, dict) and s.get("precision")), None)
+    policy = policy or precision.resolve(config.train.precision)
+    if not begun and (line := precision.hint(config.train.precision)):
+        print(f"note: {line}", flush=True)
+    return config.model_copy(update={"train": config.train.model_copy(update={"precision": policy})})
+
+
 def write_session(run: RunFolder, config: Config, strategy: Any, changed: dict[str, Any]) -> None:
-    """Adds this session to run.json, with the settings that it changed."""
+    """Adds this session to run.json, with the settings that it changed; `config` as `resolved` returns it."""
     import keras
     import numpy as np
     import PIL
@@ -66,6 +83,7 @@ def write_session(run: RunFolder, config: Config, strategy: Any, changed: dict[s
             "host": platform.node(),
             "replicas": strategy.num_replicas_in_sync,
             "devices": list(strategy.extended.worker_devices),
+            "precision": config.train.precision,
             "versions": {
                 "ass_tf": ass_tf.__version__,
                 "python": platform.python_version(),
@@ -108,7 +126,7 @@ def build_step(config: Config, strategy: Any, resumed: bool = False) -> tuple[An
     import keras
     import tensorflow as tf
 
-    from ass_tf.methods import objectives, optimisers
+    from ass_tf.methods import objectives, optimisers, precision
     from ass_tf.methods.loss_scale import LossScale
     from ass_tf.methods.step import TrainingStep
     from ass_tf.models.generator import build_generator
@@ -117,13 +135,14 @@ def build_step(config: Config, strategy: Any, resumed: bool = False) -> tuple[An
     keras.utils.set_random_seed(config.seed)
     replicas = strategy.num_replicas_in_sync
     _check_batches(config, replicas)
-    with strategy.scope(), trained.precision(config.train.precision):
+    policy = precision.resolve(config.train.precision)
+    with strategy.scope(), trained.precision(policy):
         generator = build_generator(len(config.class_names), config.model, synchronised=replicas > 1)
         if not resumed:
             initial.load_initial(generator, config.model)
         networks = objectives.with_discriminators(generator, config.recipe, config.discriminators)
         movers = optimisers.build_optimisers(networks, config.optimiser)
-        loss_scale = LossScale() if config.train.precision == "mixed_float16" else None
+        loss_scale = LossScale() if policy == "mixed_float16" else None
     step = TrainingStep(
         networks,
         movers,

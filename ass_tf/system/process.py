@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import importlib
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -43,9 +44,14 @@ def require(module: str, extra: str, purpose: str) -> Any:
 def start_tensorflow() -> None:
     """What a command does before it computes: imports TensorFlow quietly, and keeps freed memory.
 
+    TensorFlow turns oneDNN on by itself for CPUs with VNNI and the like alone, but its kernels are the faster ones on
+    others, too. TF_ENABLE_ONEDNN_OPTS is left alone where it is set.
+
     Raises:
         ImportError: TensorFlow is not there, or does not load. What it had to say is on stderr.
     """
+    if platform.machine() in ("x86_64", "AMD64"):
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     keep_freed()
     import_quietly("tensorflow")
 

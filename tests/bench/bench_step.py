@@ -116,7 +116,7 @@ def our_step(kind, backbone, images, labels, rates, precision):
     labels = [tf.constant(array) for array in labels]
     if kind == "step":
         batch = {"source": (images[0], labels[0]), "labelled": (images[1], labels[1]), "unlabelled": images[2]}
-        return lambda: [value.numpy() for value in tf.nest.flatten(game.take(batch))]
+        return lambda: list(map(float, game.take(batch).values()))
     passes = passes_of(game.networks.generator, images)
     return lambda: passes().numpy()
 

@@ -68,7 +68,7 @@ def run(game, batch, steps=1, measure_shares=False):
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     batches = iter(game.strategy.experimental_distribute_dataset(dataset.with_options(options)))
-    return [{name: float(v) for name, v in game.take(next(batches), measure_shares).items()} for _ in range(steps)]
+    return [game.take(next(batches), measure_shares) for _ in range(steps)]
 
 
 def weights_of(network):

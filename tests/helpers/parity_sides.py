@@ -115,7 +115,7 @@ def discriminator_pairs(classes=CLASSES, channels=2048):
 
 
 def _keep_biased_variance(network):
-    """Keras 3's running variance is of the biased one, PyTorch's of n / (n - 1) of that: PyTorch's is brought to it."""
+    """Our running variance is of the biased one, PyTorch's of n / (n - 1) of that: PyTorch's is brought to it."""
 
     def before(norm, inputs):
         norm.old = norm.running_var.clone()
@@ -156,8 +156,7 @@ def build_games(method, rates, optimiser, changes):
         )
     nets = ours.networks
     generator = networks(rates)[1]
-    if keras.__version__ > "3":
-        _keep_biased_variance(generator)
+    _keep_biased_variance(generator)
     give(nets.generator, generator)
     pairs = discriminator_pairs()
     d_g = pairs["D_g"][1]

@@ -53,8 +53,8 @@ def test_resnet_computes_what_the_base_code_does(golden_generator, size, trainin
     if training:
         _, _, mean, variance = golden_generator.get_layer("conv1_bn").get_weights()
         np.testing.assert_allclose(mean, goldens.NUMBERS[f"{key}/bn1_running_mean"], rtol=1e-4, atol=1e-6)
-        # PyTorch stores the unbiased variance: of the tenth that is new, n / (n - 1) of ours; Keras 2 does so too.
-        count = 2 * ((size[0] - 1) // 2 + 1) * ((size[1] - 1) // 2 + 1) if keras.__version__ > "3" else np.inf
+        # PyTorch stores the unbiased variance: of the tenth that is new, n / (n - 1) of ours.
+        count = 2 * ((size[0] - 1) // 2 + 1) * ((size[1] - 1) // 2 + 1)
         start = goldens.draw("bn1.running_var", variance.shape)
         unbiased = 0.9 * start + (variance - 0.9 * start) / (1 - 1 / count)
         np.testing.assert_allclose(unbiased, goldens.NUMBERS[f"{key}/bn1_running_var"], rtol=1e-4)

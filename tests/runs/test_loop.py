@@ -279,7 +279,7 @@ def test_step_that_the_loss_scale_skips_goes_on_without_shares(command):
         def take(self, batch, measure_shares):
             terms = super().take(batch, measure_shares)
             overflow = float("inf") if int(self.done) == 4 else 1.0
-            norms = {"gradient_norm_a": tf.constant(overflow), "gradient_norm_b": tf.constant(1.0)}
+            norms = {"gradient_norm_a": overflow, "gradient_norm_b": 1.0}
             return {**terms, **(norms if measure_shares else {})}
 
     done = command("train.shares_every=2", "train.steps=6", game=Scaled)
