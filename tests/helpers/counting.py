@@ -31,7 +31,7 @@ class Counting:
     def take(self, batch, measure_shares):
         self.before_step(int(self.done) + 1, batch)
         self.done.assign_add(1)
-        return {"count_loss": tf.cast(self.done, tf.float32)}
+        return {"count_loss": float(self.done)}
 
 
 @pytest.fixture
