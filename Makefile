@@ -53,7 +53,7 @@ lint: $(INSTALLED)
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
-bench: $(INSTALLED)
+bench: $(VENV)/.torch
 	$(RUN) tests/bench/bench_step.py
 	$(RUN) tests/bench/bench_pipeline.py
 

@@ -55,15 +55,15 @@ def compare(backbone, precision, options):
         workers["earlier"] = worker("step", options.earlier.resolve())
     if not options.without_torch:
         workers |= {f"PyTorch {layout}": worker(f"torch-{layout}") for layout in ("nchw", "nhwc")}
-    first = {name: process.ready["first"] for name, process in workers.items()}
-    memory = {name: process.ready["memory"] for name, process in workers.items()}
+    first = {name: process.first for name, process in workers.items()}
+    memory = {name: process.facts["memory"] for name, process in workers.items()}
     results = turns.take_turns(workers, options.rounds)
     (h, w), count, _ = SHAPES[backbone]
     print(f"\n{backbone}, {precision}, {h} x {w}, {count} + {count} + {count} images")
     for name, (median, times) in results.items():
         print(
             f"  {name:<13} {median:7.3f} s  {' '.join(f'{t:.3f}' for t in times)}; "
-            f"first {first[name]:.1f} s, {memory[name]:.0f} MB"
+            f"command to first step {first[name]:.1f} s, {memory[name]:.0f} MB"
         )
     own = results["step"][0]
     ratios = {"passes of G": results["passes of G"][0]}
@@ -78,13 +78,10 @@ def compare(backbone, precision, options):
 
 def work(kind, backbone, precision, root):
     """A contender's process."""
-    import time
-
     (h, w), count, rates = SHAPES[backbone]
     rs = np.random.RandomState(0)
     images = [rs.uniform(0, 255, (count, h, w, 3)).astype("f") for _ in range(3)]
     labels = [rs.randint(0, 19, (count, h, w)).astype("i4") for _ in range(2)]
-    start = time.perf_counter()
     if kind.startswith("torch"):
         import torch_side
 
@@ -94,7 +91,7 @@ def work(kind, backbone, precision, root):
     step()
     from ass_tf.system import process
 
-    turns.serve(step, first=time.perf_counter() - start, memory=process.resident_memory() or 0)
+    turns.serve(step, memory=process.resident_memory() or 0)
 
 
 def our_step(kind, backbone, images, labels, rates, precision):

@@ -17,11 +17,13 @@ class Worker:
     """
 
     def __init__(self, command, variables=None):
+        start = time.perf_counter()
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(variables or {})}
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        self.ready = self._read()
+        self.facts = self._read()
+        self.first = time.perf_counter() - start  # seconds from the command to the end of the preparation
 
     def _read(self):
         line = self.process.stdout.readline()
@@ -41,7 +43,7 @@ class Worker:
 
 
 def serve(work, **facts):
-    """In the worker's process: says that it is ready, with these facts, and then does `work()` once for each line."""
+    """In the worker's process: says that it is ready, with these facts, and then does `work()` once a line."""
     answers, sys.stdout = sys.stdout, sys.stderr
     print(json.dumps(facts), file=answers, flush=True)
     for _ in sys.stdin:
