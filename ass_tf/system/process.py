@@ -60,7 +60,7 @@ def keep_freed() -> None:
     """Keeps freed memory for the next step, where the C library is glibc; elsewhere does nothing.
 
     By default glibc gives tensors of some MB back to the system and takes them anew at every step, page by page, which
-    takes as long as the computation of a small network (`tests/bench/bench_step.py --allocator` shows it). TensorFlow
+    takes as long as the computation of a small network (`tests/bench/bench_allocator.py` shows it). TensorFlow
     undoes it when a distributed data set is first used under Python 3.11, so this is called after that, too.
     """
     try:
