@@ -1,6 +1,6 @@
 """Trains CARLA to CamVid in float32 and in bfloat16 and compares the mIoU over seeds.
 
-    python tests/checks/check_bfloat16.py --carla DIR --camvid DIR [--weights FILE] [--out DIR] [--seeds 3] [--steps 400]
+    python tests/checks/check_bfloat16.py --carla DIR --camvid DIR [--weights FILE] [--out DIR] [--seeds 3]
 
 Joint training and GA+CSA with 50 labels, as `configs/carla_camvid_*.json` have them. Runs that are finished are not
 made again. The exit status is 0 if the means lie within one standard deviation of float32's, and if every running
