@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from onnxruntime import quantization
 
 from ass_tf import datasets
-from ass_tf.export import agreement, rounding
+from ass_tf.export import agreement, rounding, widening
 
 SMALLEST = 1024  # values; smaller tensors stay as they are
 WATCHED = 32  # images from which roundings are improved
@@ -56,16 +56,18 @@ class _Images(quantization.CalibrationDataReader):
         return next(({"image": batch} for batch in self.batches), None)
 
 
-def quantise(model: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.ModelProto:
+def quantise(model: onnx.ModelProto, images: Sequence[np.ndarray], target: str = "any") -> onnx.ModelProto:
     """A copy that computes in 8-bit integers: static QDQ, one scale per output channel of a weight.
 
     The first convolutions and the sums behind the head's branches stay float32; ranges are averages over the images, so
-    that one odd image does not stretch them. Weights keep to 7 bits, since CPUs without VNNI add pairs of products in
-    16 bits, where 8-bit weights overflow; their roundings are then improved by `rounding`.
+    that one odd image does not stretch them. CPUs without VNNI add pairs of products in 16 bits, where 8-bit weights
+    overflow; for "any" CPU the weights keep to 7 bits. Their roundings are then improved by `rounding`, and the head
+    is made wide enough for the fastest kernel by `widening`.
 
     Args:
         model: float32, folded.
         images: uint8 (1, h, w, 3) each, from which the ranges of the activations are taken.
+        target: "any" CPU, or those with "vnni".
 
     Returns:
         quantised: the model with the same inputs and outputs; all but convolutions and their neighbours stays float32.
@@ -86,14 +88,15 @@ def quantise(model: onnx.ModelProto, images: Sequence[np.ndarray]) -> onnx.Model
                 nodes_to_exclude=_kept(model),
                 extra_options={"CalibMovingAverage": True, "CalibMovingAverageConstant": 0.05},
                 per_channel=True,
-                reduce_range=True,
+                reduce_range=target == "any",
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
             )
         finally:
             logger.setLevel(level)
         quantised = onnx.load(reduced)
-    rounding.improve(quantised, model, datasets.spread(images, WATCHED))
+    rounding.improve(quantised, model, datasets.spread(images, WATCHED), rounding.LARGEST[target])
+    widening.widen(quantised)
     del quantised.metadata_props[:]
     return quantised
 

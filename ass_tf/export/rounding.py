@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from ass_tf.export.agreement import filled, session_of
 
 POSITIONS = 2048  # of each image and convolution, at random; a quarter of that for kernels of over 1024 columns
-LARGEST = 64  # quantised weights of 7 bits
+LARGEST = {"any": 64, "vnni": 127}  # target -> largest quantised weight, of 7 or 8 bits
 DAMPING = 0.01  # share of the mean variance, added to the diagonal
 STRIPE = 64
 WIDEST = 4608  # columns that are rounded together; the taps of a wider kernel are taken one by one
@@ -67,11 +67,12 @@ class Kernel:
             return patches.reshape(count, -1, patches.shape[-1]).transpose(1, 0, 2)
         return patches.transpose(0, 3, 1, 2).reshape(count, groups, -1).transpose(1, 0, 2)
 
-    def rounded(self, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def rounded(self, scale: np.ndarray, largest: int = LARGEST["any"]) -> tuple[np.ndarray, np.ndarray]:
         """Integers for the weights, and what is missing from the mean output of each channel.
 
         Args:
             scale: float (out,). One integer step of each output channel.
+            largest: what no integer goes beyond, either way.
 
         Returns:
             integers: int8, the weight's shape.
@@ -97,7 +98,7 @@ class Kernel:
         for begin in range(0, k, STRIPE):  # within a stripe at once, behind it in one product
             end = min(begin + STRIPE, k)
             for j in range(begin, end):
-                integers[..., j] = np.rint(left[..., j] / step).clip(-LARGEST, LARGEST)
+                integers[..., j] = np.rint(left[..., j] / step).clip(-largest, largest)
                 errors[..., j] = (left[..., j] - integers[..., j] * step) / factor[:, j, j, None]
                 left[..., j + 1 : end] -= errors[..., j, None] * factor[:, None, j, j + 1 : end]
             left[..., end:] -= errors[..., begin:end] @ factor[:, begin:end, end:]
@@ -126,13 +127,19 @@ def kernels_of(model: onnx.ModelProto, images: Sequence[np.ndarray]) -> dict[str
     return kernels
 
 
-def improve(quantised: onnx.ModelProto, model: onnx.ModelProto, images: Sequence[np.ndarray]) -> None:
+def improve(
+    quantised: onnx.ModelProto,
+    model: onnx.ModelProto,
+    images: Sequence[np.ndarray],
+    largest: int = LARGEST["any"],
+) -> None:
     """Replace the weights and biases of a quantised graph's convolutions by better roundings of the float32 ones.
 
     Args:
         quantised: QDQ graph that onnxruntime's quantiser made of `model`; changed in place.
         model: float32.
         images: uint8 (1, h, w, 3) each.
+        largest: of the integers of `quantised`.
     """
     tensors = {tensor.name: tensor for tensor in quantised.graph.initializer}
     made_by = {output: node for node in quantised.graph.node for output in node.output}
@@ -143,7 +150,8 @@ def improve(quantised: onnx.ModelProto, model: onnx.ModelProto, images: Sequence
         weight, bias = (made_by.get(part) for part in nodes[name].input[1:3])
         if weight is None or bias is None:
             continue
-        integers, missing = kernel.rounded(numpy_helper.to_array(tensors[weight.input[1]]).astype(np.float64))
+        scale = numpy_helper.to_array(tensors[weight.input[1]]).astype(np.float64)
+        integers, missing = kernel.rounded(scale, largest)
         tensors[weight.input[0]].CopyFrom(numpy_helper.from_array(integers, weight.input[0]))
         values, step = (numpy_helper.to_array(tensors[part]).astype(np.float64) for part in bias.input[:2])
         limits = np.iinfo(np.int32)

@@ -1,6 +1,7 @@
 """A trained run as an ONNX model, compared with Keras and SavedModel once it is written.
 
-    python export/to_onnx.py [--run DIR] [--out FILE] [--size HxW] [--precision float32|float16|int8] [--probabilities]
+    python export/to_onnx.py [--run DIR] [--out FILE] [--size HxW] [--precision float32|float16|int8]
+        [--target any|vnni] [--probabilities]
 
 image: uint8 (n, h, w, 3), RGB -> labels: uint8 (n, h, w), train ids; with --probabilities also float32 (n, h, w, c).
 The file carries class names, colours and settings (`card.description`). `infer_onnx.py` runs it on images.
@@ -20,7 +21,7 @@ from ass_tf import config, datasets
 from ass_tf.export import card
 from ass_tf.runs import trained
 from ass_tf.runs.folder import RunFolder
-from ass_tf.system import option, process, storage, terminal
+from ass_tf.system import machine, option, process, storage, terminal
 
 if TYPE_CHECKING:
     import onnx
@@ -52,6 +53,7 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
     entries = card.description(run, settings, options.snapshot, step)
     size = options.size or trained.judged_size(settings)
     calibration = _calibration(options, settings, size) if options.precision == "int8" else []
+    target = (options.target or _default_target()) if options.precision == "int8" else None
     fixed = options.size or (None, None)
     served = serving.Serving(generator, probabilities=options.probabilities, size=fixed, batch=options.batch)
     model = onnx_graph.convert(served, opset=options.opset)
@@ -75,12 +77,20 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
     if options.precision == "float32":
         os.replace(unverified, out)
     else:
-        reduced = _reduce(options.precision, model, calibration)
-        onnx_graph.stamp(reduced, {**entries, "precision": options.precision})
+        reduced = _reduce(options.precision, model, calibration, target)
+        made_for = {"target": target} if target else {}
+        onnx_graph.stamp(reduced, {**entries, "precision": options.precision, **made_for})
         onnx_graph.write(reduced, out)
     print(f"Written: {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
     if options.precision != "float32":
         _compare_precisions(settings, model, onnx.load(out), options, calibration)
+    if target == "vnni" and _default_target() == "any":
+        print("note: the agreement above is that of a CPU without VNNI, since this one has none.", file=sys.stderr)
+
+
+def _default_target() -> str:
+    """The kind of CPU that int8 is made for unless told otherwise: this machine's."""
+    return "any" if machine.INT8.isdisjoint(machine.cpu_features()) else "vnni"
 
 
 def _text(shape: Sequence[int]) -> str:
@@ -105,13 +115,13 @@ def _calibration(options: argparse.Namespace, settings: config.Config, size: Seq
     return images
 
 
-def _reduce(precision: str, model: onnx.ModelProto, calibration: list[Any]) -> onnx.ModelProto:
+def _reduce(precision: str, model: onnx.ModelProto, calibration: list[Any], target: str | None) -> onnx.ModelProto:
     from ass_tf.export import precision as smaller
 
     if precision == "float16":
         return smaller.halve(model)
     print(f"Calibrating on {len(calibration)} images", flush=True)
-    return smaller.quantise(model, calibration)
+    return smaller.quantise(model, calibration, target)
 
 
 def _show(found: Sequence[agreement.Comparison]) -> None:
@@ -156,7 +166,9 @@ def _compare_precisions(
 
 def _name(options: argparse.Namespace) -> str:
     """Default name of a model's file: what is asked for beyond the ordinary is in it."""
-    parts = ["model"] + [options.precision] * (options.precision != "float32") + ["best"] * (options.snapshot == "best")
+    parts = ["model"] + [options.precision] * (options.precision != "float32")
+    parts += [options.target] if options.target else []
+    parts += ["best"] * (options.snapshot == "best")
     parts += [f"{options.size[0]}x{options.size[1]}"] if options.size else []
     parts += [f"batch{options.batch}"] if options.batch else []
     return "_".join(parts + ["probabilities"] * options.probabilities)
@@ -195,9 +207,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
         metavar="DIR",
         help="int8: images for the ranges (default: the run's target images)",
     )
+    add(
+        "--target",
+        choices=["any", "vnni"],
+        help="int8: vnni has weights of 8 bits, for CPUs with VNNI or AMX; any of 7 (default: by this CPU)",
+    )
     options = parser.parse_args(arguments)
-    if options.calibrate and options.precision != "int8":
-        parser.error("--calibrate goes with --precision int8")
+    for name in ("calibrate", "target"):
+        if getattr(options, name) and options.precision != "int8":
+            parser.error(f"--{name} goes with --precision int8")
     run = options.run
     try:
         run = run or trained.newest_finished()

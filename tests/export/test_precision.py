@@ -30,8 +30,9 @@ def test_weights_beyond_float16_stay_as_they_are():
     assert [tensor.name for tensor in halved.graph.initializer] == ["large"]
 
 
-def test_quantised_weights_are_integers_with_a_scale_for_each_channel(loaded):
-    quantised = precision.quantise(loaded, BATCHES)
+@pytest.mark.parametrize(("target", "largest"), [("any", 64), ("vnni", 127)])  # 7 bits, 8 bits
+def test_quantised_weights_are_integers_with_a_scale_for_each_channel(loaded, target, largest):
+    quantised = precision.quantise(loaded, BATCHES, target)
     tensors = {tensor.name: tensor for tensor in quantised.graph.initializer}
     made_by = {node.output[0]: node for node in quantised.graph.node}
     convolutions = [node for node in quantised.graph.node if node.op_type == "Conv"]
@@ -40,7 +41,7 @@ def test_quantised_weights_are_integers_with_a_scale_for_each_channel(loaded):
     for node in quantised_ones:
         weight, scale = (numpy_helper.to_array(tensors[name]) for name in made_by[node.input[1]].input[:2])
         assert weight.dtype == np.int8
-        assert np.abs(weight.astype(int)).max() <= 64  # 7 bits
+        assert largest / 2 < np.abs(weight.astype(int)).max() <= largest
         assert scale.shape == weight.shape[:1]
     assert agreement.agreeing(loaded, quantised, BATCHES) > 0.9
 

@@ -71,6 +71,14 @@ def test_better_roundings_change_the_output_less_than_the_nearest(monkeypatch, w
     assert better < 0.6 * output_error(one, plain, mean_lost, scale, patches)
 
 
+@pytest.mark.parametrize(("words", "largest"), [([], 64), ([127], 127)])
+def test_no_integer_is_beyond_the_largest(words, largest):
+    one = kernel([[[[100.0]]], [[[-1000.0]]], [[[60.0]]]])
+    one.watch(np.random.default_rng(0).normal(size=(1, 1, 4, 4)).astype(np.float32), np.random.default_rng(0))
+    integers, _ = one.rounded(np.ones(3), *words)
+    assert integers.ravel().tolist() == [min(100, largest), -largest, 60]
+
+
 def test_constant_and_absent_inputs_round_to_the_nearest():
     for value in (0.0, 700.0):
         one = kernel(np.random.default_rng(0).normal(size=(3, 8, 1, 1)))
