@@ -24,7 +24,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from street_inference import drawing, flow, images, segmenter
+from street_inference import drawing, flow, images, naming, segmenter
 
 
 def write_summary(file: Path, photographs: Iterable[flow.Photograph], names: Sequence[str]) -> None:
@@ -89,7 +89,10 @@ def _parsed(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     add("--batch", type=_number(1), default=1, metavar="N", help="pictures of one size run together (default: 1)")
     add("--threads", type=_number(1, 4096), metavar="N", help="for the model, on the CPU (default: one per core)")
     add("--provider", choices=list(segmenter.PROVIDERS), help="what to run on (default: the first that is there)")
-    add("--outputs", nargs="+", choices=list(drawing.OUTPUTS), default=list(drawing.OUTPUTS), help="default: all")
+    add("--outputs", nargs="+", choices=list(drawing.OUTPUTS), default=list(drawing.DEFAULTS),
+        help=f"default: {' '.join(drawing.DEFAULTS)}; an overlay takes longer than both")  # fmt: skip
+    add("--draft", action="store_true", help="decode JPEGs at a half, a quarter or an eighth of their size where the "
+        "model takes at most half of that: faster, but a few labels differ; not with an overlay")  # fmt: skip
     add("--max-pixels", type=_number(1), default=images.MAX_PIXELS, metavar="N",
         help="refuse larger pictures (default: %(default)s)")  # fmt: skip
     given = parser.parse_args(arguments)
@@ -123,6 +126,7 @@ def _options(given: argparse.Namespace, model: segmenter.Segmenter) -> flow.Opti
         batch=1 if given.tile else count or given.batch,  # tiles are run one by one
         tile=given.tile,
         overlap=overlap,
+        draft=given.draft,
     )
 
 
@@ -178,7 +182,7 @@ def _main(given: argparse.Namespace) -> int:
     summary = options.out / "summary.csv"
     if not summary.exists():  # so that results of a call that is killed are known as such
         write_summary(summary, [], model.names)
-    photographs = [flow.Photograph(path, name) for path, name in zip(paths, images.output_names(paths))]
+    photographs = [flow.Photograph(path, name) for path, name in zip(paths, naming.output_names(paths))]
     progress, finished = flow.Progress(len(photographs)), {}
 
     def finish(photograph: flow.Photograph) -> None:

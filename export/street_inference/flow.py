@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import dataclasses
+import os
 import signal
 import sys
 import time
@@ -20,7 +21,13 @@ import numpy as np
 
 from street_inference import drawing, images, segmenter
 
-WORKERS = 2  # threads that decode, and as many that write
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+WORKERS = cores()  # threads that decode, and as many that write; Pillow and zlib work without Python's lock
 FULL = "does not fit into memory."
 
 
@@ -36,6 +43,7 @@ class Options:
     batch: int = 1  # pictures of one size run together
     tile: tuple[int, int] | None = None
     overlap: int = 0  # pixels that neighbouring tiles share
+    draft: bool = False  # decode JPEGs no larger than the model needs, unless an output needs the whole picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +52,8 @@ class Photograph:
 
     path: Path
     name: str  # start of its results' names
-    image: Any = None  # PIL.Image.Image, as large as the file has it
-    size: tuple[int, int] | None = None  # (height, width) of the same
+    image: Any = None  # PIL.Image.Image, as large as the file has it; kept for an overlay only
+    size: Any = None  # (height, width) of the file, upright
     pixels: Any = None  # uint8 (h, w, 3), as the model takes it
     labels: Any = None  # uint8 (h, w), train ids
     shares: np.ndarray | None = None  # of the pixels, by class; known when all is written
@@ -60,10 +68,16 @@ class Photograph:
 
 def read(photograph: Photograph, options: Options) -> Photograph:
     start = time.perf_counter()
+    overlay, model = "overlay" in options.outputs, (options.max_side, options.fixed)
     try:
-        image = images.decode(photograph.path, options.max_pixels)
-        pixels = images.shrink(image, options.max_side, options.fixed)
-        photograph = dataclasses.replace(photograph, image=image, size=image.size[::-1], pixels=pixels)
+        if options.draft and not overlay:
+            image, size = images.draft(photograph.path, options.max_pixels, *model)
+        else:
+            image = images.decode(photograph.path, options.max_pixels)
+            size = image.size
+        pixels = images.shrink(image, *model, whole=size)
+        kept = image if overlay else None
+        photograph = dataclasses.replace(photograph, image=kept, size=size[::-1], pixels=pixels)
     except images.Unreadable as error:
         photograph = photograph.failed(str(error))
     except MemoryError:
@@ -78,6 +92,7 @@ def write(photograph: Photograph, model: segmenter.Segmenter, options: Options) 
             options.out,
             photograph.name,
             photograph.image,
+            photograph.size,
             photograph.labels,
             model.names,
             model.palette,

@@ -1,4 +1,4 @@
-"""Image files: found, named without clashes, and decoded to upright 8-bit RGB whatever their packing.
+"""Image files: found, and decoded to upright 8-bit RGB whatever their packing.
 
 Needs Pillow and NumPy only, and changes no setting of Pillow's. Training, inference and calibration find and read
 photographs by these functions alone.
@@ -6,19 +6,17 @@ photographs by these functions alone.
 
 from __future__ import annotations
 
-import collections
 import csv
 import fnmatch
 import glob
 import os
-import unicodedata
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "JPEG2000")
@@ -34,6 +32,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # EXIF's orientations
+ACROSS = (5, 6, 7, 8)  # those that exchange width and height
+Fixed = tuple[int | None, int | None]  # (h, w) of a model that takes one size only; None otherwise
 
 Image.init()  # before there are threads
 
@@ -152,45 +152,6 @@ def holds_results(folder: Path) -> bool:
         return False
 
 
-def output_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each file's results: its stem, with as many of the folders above it as tell it from the others.
-
-    Files that differ in their suffix alone keep it. Names that differ in letter case or in the spelling of accents
-    alone count as the same, since some file systems hold them so.
-    """
-    spelled = [os.path.abspath(path).replace(":", "").split(os.sep) for path in paths]
-    stems = [[*parts[:-1], Path(parts[-1]).stem] for parts in spelled]
-    twins = collections.Counter(_alike(str(parts)) for parts in stems)
-    parts = [full if twins[_alike(str(bare))] > 1 else bare for full, bare in zip(spelled, stems)]
-    depth = [1] * len(paths)
-    while True:
-        names = ["__".join(part[-n:]) for part, n in zip(parts, depth)]
-        users: dict[str, list[int]] = {}
-        for index, name in enumerate(names):
-            users.setdefault(_alike(name), []).append(index)
-        clashing = [i for group in users.values() if len(group) > 1 for i in group if depth[i] < len(parts[i])]
-        if not clashing:
-            break
-        for index in clashing:
-            depth[index] += 1
-    for group in users.values():
-        for number, index in enumerate(group[1:], start=2):  # whole paths that differ in letter case alone
-            names[index] += f"__{number}"
-    return [_short(name) for name in names]
-
-
-def _alike(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _short(name: str) -> str:
-    """A name that file systems take, with the ends of OUTPUTS behind it: at most 200 bytes."""
-    spelled = os.fsencode(name)
-    if len(spelled) <= 200:
-        return name
-    return spelled[:180].decode(errors="ignore") + f"~{zlib.crc32(spelled):08x}"
-
-
 def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """An upright RGB image of 8 bits a channel; of several frames or pages the first.
 
@@ -201,6 +162,32 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Raises:
         Unreadable: it is missing, no image, damaged, or too large.
     """
+    return _decoded(path, max_pixels)[0]
+
+
+def draft(path: Path, max_pixels: int, max_side: int, fixed: Fixed) -> tuple[Image.Image, tuple[int, int]]:
+    """What `decode` returns, but of a JPEG perhaps a half, a quarter or an eighth as large, which is decoded faster.
+
+    Args:
+        path: the file.
+        max_pixels: a file that claims more is refused before it is unpacked.
+        max_side: as `shrink` takes it.
+        fixed: as `shrink` takes it.
+
+    Returns:
+        image: each of its sides is at least twice what `shrink` makes of the file, or the file's own.
+        size: (w, h) of the file, upright.
+
+    Raises:
+        Unreadable: it is missing, no image, damaged, or too large.
+    """
+    return _decoded(path, max_pixels, lambda size: shrunk_size(size, max_side, fixed))
+
+
+def _decoded(
+    path: Path, max_pixels: int, target: Callable[[tuple[int, int]], tuple[int, int]] | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The image and its file's upright size; with a target of that size, the image is a draft for it."""
     try:
         if os.path.exists(path) and not os.path.isfile(path):
             raise Unreadable("is a folder that cannot be read." if os.path.isdir(path) else "is no ordinary file.")
@@ -208,8 +195,10 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
             width, height = image.size
             if width * height > max_pixels:
                 raise Unreadable(f"claims {width} x {height} pixels, more than the {max_pixels} that are allowed.")
+            whole = _begin_draft(image, target) if target and isinstance(image, JpegImageFile) else None
             image.load()
-            return _as_rgb(_upright(image))
+            upright = _as_rgb(_upright(image))
+            return upright, whole or upright.size
     except (Unreadable, MemoryError):
         raise
     except FileNotFoundError:
@@ -224,14 +213,27 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise Unreadable(f"cannot be decoded: {(str(error) or repr(error)).splitlines()[0]}.") from None
 
 
+def _begin_draft(image: JpegImageFile, target: Callable[[tuple[int, int]], tuple[int, int]]) -> tuple[int, int]:
+    """Have a JPEG decoded at the least size that is twice the target's or more; returns its whole upright size."""
+    across = _orientation(image) in ACROSS
+    whole = image.size[::-1] if across else image.size
+    width, height = target(whole)[::-1] if across else target(whole)
+    image.draft(None, (2 * width, 2 * height))
+    return whole
+
+
 def _upright(image: Image.Image) -> Image.Image:
+    orientation = _orientation(image)
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+
+
+def _orientation(image: Image.Image) -> Any:
     try:
-        orientation = image.getexif().get(0x0112)
+        return image.getexif().get(0x0112)
     except MemoryError:
         raise
     except Exception:  # damaged EXIF data say nothing
-        return image
-    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+        return None
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -248,18 +250,24 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def shrink(image: Image.Image, max_side: int, fixed: tuple[int | None, int | None]) -> np.ndarray:
+def shrink(image: Image.Image, max_side: int, fixed: Fixed, whole: tuple[int, int] | None = None) -> np.ndarray:
     """The picture as the model takes it.
 
     Args:
         image: RGB.
         max_side: longer sides are brought down to this; 0 leaves every size.
         fixed: (h, w) of a model that takes one size only; its entries are None otherwise.
+        whole: (w, h) of the file where the image is a draft of it.
 
     Returns:
         uint8 (h, w, 3).
     """
-    width, height = image.size
-    scale = min(1.0, max_side / max(width, height)) if max_side else 1.0
-    size = (fixed[1] or max(1, round(width * scale)), fixed[0] or max(1, round(height * scale)))
+    size = shrunk_size(whole or image.size, max_side, fixed)
     return np.asarray(image if size == image.size else image.resize(size, Image.Resampling.BICUBIC))
+
+
+def shrunk_size(size: tuple[int, int], max_side: int, fixed: Fixed) -> tuple[int, int]:
+    """(w, h) at which the model takes a picture of a size (w, h)."""
+    width, height = size
+    scale = min(1.0, max_side / max(width, height)) if max_side else 1.0
+    return fixed[1] or max(1, round(width * scale)), fixed[0] or max(1, round(height * scale))

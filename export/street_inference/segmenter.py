@@ -70,6 +70,8 @@ class Segmenter:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         options.log_severity_level = 3
+        # Between two operators its threads sleep and leave the cores to those that decode and write.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = providers_for(provider)
         if not Path(file).is_file():
             raise ModelError(f"{file}: no such model.")

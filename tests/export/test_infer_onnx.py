@@ -40,7 +40,7 @@ def pictures(tmp_path_factory):
 def test_200_odd_files_cost_no_good_output(model, tmp_path):
     kinds = odd_files.make(tmp_path / "in")
     assert len(kinds) >= 200
-    done = exports.infer(model, tmp_path / "in", "--out", tmp_path / "out")
+    done = exports.infer(model, tmp_path / "in", "--out", tmp_path / "out", "--outputs", *drawing.OUTPUTS)
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
     rows = {row["file"]: row for row in summary(tmp_path / "out")}
@@ -63,7 +63,7 @@ def test_200_odd_files_cost_no_good_output(model, tmp_path):
 
 
 def test_labels_colours_and_shares_are_the_models(model, pictures, tmp_path):
-    done = exports.infer(model, pictures, "--out", tmp_path, "--max-side", "0")
+    done = exports.infer(model, pictures, "--out", tmp_path, "--max-side", "0", "--outputs", *drawing.OUTPUTS)
     assert (done.returncode, len(summary(tmp_path))) == (0, 4)
     palette = labels.colours(labels.CLASS_SETS["cityscapes19"])
     session = agreement.session_of(model)
@@ -217,7 +217,7 @@ def test_model_of_fixed_size_and_batch_takes_every_picture(finished, pictures, t
 def test_very_long_picture_gets_an_overlay_that_fits_a_jpeg(tmp_path):
     image, found = Image.new("RGB", (70000, 2)), np.zeros((1, 50), np.uint8)
     palette = np.zeros((256, 3), np.uint8)
-    drawing.write(tmp_path, "long", image, found, ["road"], palette, list(drawing.OUTPUTS))
+    drawing.write(tmp_path, "long", image, (2, 70000), found, ["road"], palette, list(drawing.OUTPUTS))
     with Image.open(tmp_path / "long_labels.png") as label, opened(tmp_path / "long_overlay.jpg") as overlay:
         assert (label.size, overlay.width) == ((70000, 2), 32000)
 

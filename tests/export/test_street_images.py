@@ -5,7 +5,7 @@ import odd_files
 import pytest
 from PIL import Image
 
-from street_inference import images
+from street_inference import images, naming
 
 PICTURE = Image.fromarray(odd_files.photograph((24, 40), 0))
 
@@ -108,13 +108,13 @@ def test_files_folders_and_patterns_are_found_once_each(tmp_path):
 
 def test_names_tell_equal_names_apart(tmp_path):
     paths = [tmp_path / name for name in ("x/1/a.jpg", "x/2/a.jpg", "y/2/a.jpg", "b.jpg", "b.png", "c.jpg", "C/C.jpg")]
-    names = images.output_names(paths)
+    names = naming.output_names(paths)
     assert names == ["1__a", "x__2__a", "y__2__a", "b.jpg", "b.png", f"{tmp_path.name}__c", "C__C"]
 
 
 def test_every_name_is_its_own_and_short_enough(tmp_path):
     paths = [tmp_path / part / ("ü" * 120 + end) for part in "ab" for end in (".jpg", ".png", "é.jpg")]
-    names = images.output_names(paths)
+    names = naming.output_names(paths)
     assert len({name.casefold() for name in names}) == len(paths)
     assert max(len(f".{name}_overlay.jpg.12345678".encode()) for name in names) < 256
 
