@@ -63,7 +63,8 @@ def deploy(run: Path, images: Path | None, out: Path, seed: int) -> int:
         streets.write_cityscapes(out / "data/new", {"test": 6}, seed + 1000, DRAWN)
         images = out / "data/new/leftImg8bit"
     print(f"\nthe ONNX model on {images}", flush=True)
-    status = process.run_to_end([*COMMAND, "infer", str(model), str(images), "--out", str(results)])
+    words = ["infer", str(model), str(images), "--out", str(results), "--outputs", "labels", "colour", "overlay"]
+    status = process.run_to_end([*COMMAND, *words])
     if results.is_dir():
         print(f"\nlook at the overlays in {results}")
     return status

@@ -157,7 +157,7 @@ FORMS = [
          (*DATA, DONE, "models"), TRAINED, out=("--out", "file"), outputs=("stdout", "models/new.onnx")),
     Form("to_onnx", f"--run {DONE} --precision int8 --calibrate photographs", (*DATA, DONE, "photographs"),
          RUN, sees={"photo": ["photographs/*"]}, outputs=("stdout", f"{DONE}/export/model_int8.onnx")),
-    Form("infer_onnx", "models/model.onnx photographs --out results", ("models", "photographs"),
+    Form("infer_onnx", "models/model.onnx photographs --out results --outputs labels overlay", ("models", "photographs"),
          {"model": ["models/model.onnx"], "photo": ["photographs/*"]}, out=("--out", "folder"),
          blocks=("results/summary.csv", "results/street_labels.png", "results/street_overlay.jpg"),
          outputs=("stdout", "results/summary.csv", "results/*_labels.png", "results/*_overlay.jpg")),
