@@ -30,10 +30,6 @@ class TrainingStep:
     def __init__(self, networks, optimisers, objectives, strategy, *, loss_scale=None, target_statistics=False):
         self.networks, self.optimisers, self.objectives, self.strategy = networks, optimisers, objectives, strategy
         self.loss_scale, self.target_statistics = loss_scale, target_statistics
-        # A graph of its own, which every pass calls, is traced once. Over replicas layers must talk to each other.
-        whole = strategy.num_replicas_in_sync == 1
-        ways = self._learn_pass, self._keep_pass
-        self._learn, self._keep = (tf.function(f, autograph=False) if whole else f for f in ways)
         self._names = {}  # of the terms: measure_shares -> list
         self.moves_generator = {role for objective in objectives for role in objective.moves}
         backbone, head = variables_of(networks.generator)
@@ -110,17 +106,11 @@ class TrainingStep:
             with contextlib.ExitStack() as stack:
                 if role not in self.moves_generator:
                     stack.enter_context(tape.stop_recording())  # no backward pass
-                keeps = role == "source" and self.target_statistics
-                features, logits = (self._keep if keeps else self._learn)(images)
+                if role == "source" and self.target_statistics:
+                    stack.enter_context(batch_norm.momentum_set(self.networks.generator, 1.0))
+                features, logits = self.networks.generator(images, training=True)
                 passes[role] = Pass(features, resize.upsample(logits, tf.shape(images)[1:3]), labels)
         return passes
-
-    def _learn_pass(self, images):
-        return self.networks.generator(images, training=True)
-
-    def _keep_pass(self, images):
-        with batch_norm.momentum_set(self.networks.generator, 1.0):
-            return self.networks.generator(images, training=True)
 
     def _mean(self, per_image):
         """Mean over the global batch: gradients and terms are summed over replicas, so the division is here."""

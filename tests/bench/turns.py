@@ -52,7 +52,7 @@ def serve(work, **facts):
         print(json.dumps(time.perf_counter() - start), file=answers, flush=True)
 
 
-def take_turns(workers, rounds, warm_up=2):
+def take_turns(workers, rounds, warm_up=1):
     """Medians and all times of each worker: dict of name -> Worker -> dict of name -> (seconds, list of seconds)."""
     times = {name: [] for name in workers}
     for turn in range(warm_up + rounds):
