@@ -5,11 +5,8 @@ Needs Pillow and NumPy only.
 
 from __future__ import annotations
 
-import io
 import os
-import struct
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,53 +94,31 @@ def write(
     shares = np.bincount(labels.ravel(), minlength=len(names))[: len(names)] / labels.size
     whole = Image.fromarray(labels)
     whole = whole if whole.size == size[::-1] else whole.resize(size[::-1], Image.Resampling.NEAREST)
-    colours = {"labels": None, "colour": palette}
-    maps = [output for output in colours if output in outputs]
-    packed = _packed(np.asarray(whole)) if maps else b""
-    for output in maps:  # both hold the same bytes, packed once
-        _save(folder / f"{name}{OUTPUTS[output]}", _png(size, packed, colours[output]))
+    if "labels" in outputs:
+        _save(folder / f"{name}{OUTPUTS['labels']}", whole)
+    if "colour" in outputs:
+        coloured = whole.copy()
+        coloured.putpalette(palette.tobytes())
+        _save(folder / f"{name}{OUTPUTS['colour']}", coloured)
     if "overlay" in outputs and image is not None:
         scale = min(1.0, LONGEST / max(image.size))
         if scale < 1:
             size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
             image, whole = image.resize(size), whole.resize(size, Image.Resampling.NEAREST)
         drawn = with_legend(overlay(image, whole, palette), shares, names, palette)
-        _save(folder / f"{name}{OUTPUTS['overlay']}", _jpeg(drawn))
+        _save(folder / f"{name}{OUTPUTS['overlay']}", drawn)
     return shares
 
 
-def _packed(labels: np.ndarray) -> bytes:
-    """The pixels of a PNG file, uint8 (h, w): each row less the one above it, then zlib's run lengths."""
-    rows = np.empty((labels.shape[0], labels.shape[1] + 1), np.uint8)
-    rows[:, 0] = 2  # PNG's filter "Up"
-    rows[0, 1:] = labels[0]
-    np.subtract(labels[1:], labels[:-1], out=rows[1:, 1:])
-    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
-    return packer.compress(rows.data) + packer.flush()
-
-
-def _png(size: tuple[int, int], packed: bytes, palette: np.ndarray | None) -> bytes:
-    """A PNG file of 8 bits a pixel, grey or with a palette, around the pixels of `_packed`."""
-    height, width = size
-    grey, indexed = 0, 3
-    kind = grey if palette is None else indexed
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)), (b"IDAT", packed), (b"IEND", b"")]
-    if palette is not None:
-        chunks.insert(1, (b"PLTE", palette.tobytes()))
-    parts = [struct.pack(">I", len(d)) + name + d + struct.pack(">I", zlib.crc32(name + d)) for name, d in chunks]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=90)
-    return file.getvalue()
-
-
-def _save(path: Path, content: bytes) -> None:
+def _save(path: Path, picture: Image.Image) -> None:
+    settings: Mapping[str, Mapping[str, int]] = {
+        ".png": {"compress_level": 1, "compress_type": 3},  # run lengths
+        ".jpg": {"quality": 90},
+    }
     unfinished = path.with_name(f".{path.name}.part")
     try:
-        unfinished.write_bytes(content)
+        formats = {".png": "PNG", ".jpg": "JPEG"}
+        picture.save(unfinished, formats[path.suffix], **settings[path.suffix])
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
