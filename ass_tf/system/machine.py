@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 
 # Names of features that speed networks up -> the flags of /proc/cpuinfo of which one is enough.
@@ -44,8 +45,6 @@ def cpu_features(info: dict[str, str] | None = None) -> list[str]:
 
 def describe() -> str:
     """One line: the CPU's name, the cores that this process may use, and its features."""
-    import os
-
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     info = cpu_info()
     name = info.get("model name") or platform.processor() or platform.machine()

@@ -44,8 +44,8 @@ def require(module: str, extra: str, purpose: str) -> Any:
 def start_tensorflow() -> None:
     """What a command does before it computes: imports TensorFlow quietly, and keeps freed memory.
 
-    TensorFlow turns oneDNN on by itself for CPUs with VNNI and the like alone, but its kernels are the faster ones on
-    others, too. TF_ENABLE_ONEDNN_OPTS is left alone where it is set.
+    TensorFlow turns oneDNN on by itself only for CPUs with VNNI and the like. Its kernels were the faster ones on one
+    without, too, so it is turned on for all of x86. TF_ENABLE_ONEDNN_OPTS is left alone where it is set.
 
     Raises:
         ImportError: TensorFlow is not there, or does not load. What it had to say is on stderr.

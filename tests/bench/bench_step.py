@@ -28,7 +28,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--without-torch", action="store_true")
     parser.add_argument("--earlier", type=Path, metavar="CHECKOUT", help="another checkout, for comparison")
-    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         return work(*options.worker)
@@ -47,7 +47,7 @@ def compare(backbone, precision, options):
     """Prints the times of all contenders for one network and one precision."""
 
     def worker(kind, root=ROOT):
-        command = [sys.executable, __file__, "--worker", kind, backbone, precision, str(root)]
+        command = [sys.executable, __file__, "--worker", kind, backbone, precision]
         return turns.Worker(command, {"PYTHONPATH": str(root)})
 
     workers = {"step": worker("step"), "passes of G": worker("passes")}
@@ -76,7 +76,7 @@ def compare(backbone, precision, options):
         print(f"  step / {name} = {own / seconds:.3f}")
 
 
-def work(kind, backbone, precision, root):
+def work(kind, backbone, precision):
     """A contender's process."""
     (h, w), count, rates = SHAPES[backbone]
     rs = np.random.RandomState(0)
