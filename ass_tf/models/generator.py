@@ -15,6 +15,7 @@ from keras import layers
 from ass_tf.config.backbones import BACKBONES
 from ass_tf.models import HEAD
 from ass_tf.models.batch_norm import MOMENTUM, BatchNorm
+from ass_tf.models.taps import Conv2D
 
 
 def build_generator(num_classes, model, *, synchronised=False, backbone=None):
@@ -49,7 +50,7 @@ def _head(features, num_classes, rates):
     """DeepLab-v2's classification module: 3x3 branches at several dilations, summed."""
     bound = 1 / math.sqrt(9 * features.shape[-1])  # AdaptSegNet leaves the biases at PyTorch's default
     branches = [
-        layers.Conv2D(
+        Conv2D(
             num_classes,
             3,
             padding="same",
