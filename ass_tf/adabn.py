@@ -82,7 +82,7 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
 
     unfrozen = settings.model.model_copy(update={"batch_norm": "batch"})
     generator = trained.build(settings.model_copy(update={"model": unfrozen}))
-    step = snapshots.restore_generator(origin, generator, snapshot)
+    step = snapshots.restore_generator(origin, generator, snapshot, trained.network_of(settings))
     part = RunFolder(out.with_name(f".{out.name[:60]}.part"))
     used: list[str] = []
     shutil.rmtree(part, ignore_errors=True)  # left by a kill
@@ -92,7 +92,8 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
         with claiming.claim(part, settings):
             claiming.write_lists(part, {"statistics": used})
             last = _scored(part, generator, settings, step)
-            snapshots.save(part, tf.train.Checkpoint(generator=generator), {"step": step, "best": None, "last": last})
+            both = {"generator": generator} | ({"teacher": generator} if settings.self_trains else {})
+            snapshots.save(part, tf.train.Checkpoint(**both), {"step": step, "best": None, "last": last})
             _write_records(part, result, sessions, last, {"of": str(images or "target"), "images": len(used)})
         os.rename(part, out)
     except tf.errors.OpError as error:  # memory, say

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ass_tf import config
+from ass_tf.runs import trained
 from ass_tf.runs.evaluation import SNAPSHOTS, evaluate_run, folder_of
 from ass_tf.system import option, terminal
 
@@ -66,6 +67,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
     parser = argparse.ArgumentParser(prog=prog, description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=option.path, required=True, metavar="DIR", help="folder that ass_tf.train wrote")
     parser.add_argument("--snapshot", choices=[*SNAPSHOTS, "both"], help="default: both, or last if never validated")
+    parser.add_argument("--network", choices=trained.NETWORKS, help=trained.NETWORK_HELP)
     parser.add_argument(
         "--data",
         action="extend",

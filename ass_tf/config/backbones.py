@@ -16,7 +16,7 @@ class Backbone:
 
     Attributes:
         module: of `ass_tf.models`, whose `build` makes it: images float32 (b, h, w, 3), RGB, 0 to 255, a constructor of
-            batch norm layers and the output stride -> features (b, u, v, d).
+            batch norm layers and the output stride -> features (b, u, v, d), features of stride 4.
         options: further keywords of `build`.
         epsilon: of batch norm, a part of the function that its ImageNet weights were trained in.
         application: name of the model in `keras.applications` whose layers have the same names; None: there is none.

@@ -7,14 +7,13 @@ python -m ass_tf.datasets CONFIG --list labelled     names, one a line, for use 
 from __future__ import annotations
 
 import argparse
-import collections
 import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ass_tf import config
-from ass_tf.datasets.checking import check
+from ass_tf.datasets.checking import Facts, check
 from ass_tf.datasets.decoding import read_label
 from ass_tf.datasets.domain import DataError, Domain
 from ass_tf.datasets.roles import open_roles, unmatched
@@ -30,11 +29,12 @@ def _shares(domain: Domain, count: int) -> np.ndarray:
     return np.append(totals[:count], totals[count:].sum()) / max(totals.sum(), 1)
 
 
-def _describe(domains: Mapping[str, Domain], sizes: Mapping[str, collections.Counter], classes: Sequence[str]) -> None:
+def _describe(domains: Mapping[str, Domain], facts: Mapping[str, Facts], classes: Sequence[str]) -> None:
     print(f"{'domain':<12}{'images':>8}{'labels':>8}  sizes found (height x width: images)")
     for role, domain in domains.items():
-        found = ", ".join(f"{h} x {w}: {n}" for (h, w), n in sizes[role].most_common(5))
-        more = f" and {len(sizes[role]) - 5} more" if len(sizes[role]) > 5 else ""
+        sizes = facts[role].sizes
+        found = ", ".join(f"{h} x {w}: {n}" for (h, w), n in sizes.most_common(5))
+        more = f" and {len(sizes) - 5} more" if len(sizes) > 5 else ""
         print(f"{role:<12}{len(domain.pairs):>8}{sum(p.label is not None for p in domain.pairs):>8}  {found}{more}")
     shares = {role: _shares(domain, len(classes)) for role, domain in domains.items() if domain.pairs[0].label}
     width = max(len(name) for name in (*classes, "share of pixels")) + 2
@@ -64,10 +64,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.d
             print(*(pair.name for domain in domains.values() for pair in domain.pairs), sep="\n")
             return 0
         with terminal.show_progress("check") as progress:
-            sizes = check(domains, progress)
+            facts = check(domains, progress)
     except DataError as error:
         return terminal.complain(error, 1)
-    _describe(domains, sizes, settings.class_names)
+    _describe(domains, facts, settings.class_names)
     for line in unmatched(domains, settings.class_names):
         print(f"note: {line}")
     return 0

@@ -14,23 +14,39 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ass_tf import labels
-from ass_tf.datasets.decoding import check_proportions, open_image, open_label, raw_ids_of, refuse_unknown_ids
+from ass_tf.datasets.decoding import check_proportions, open_image, open_label, raw_counts_of, refuse_unknown_ids
 from ass_tf.datasets.domain import DataError, Domain, Pair
 from ass_tf.system import storage
 
 REMEMBERED = 90  # days that a checked file is remembered after it was last asked for
 
 
-def _inspect(pair: Pair, domain: Domain) -> tuple[tuple[int, int], bool]:
-    """(height, width) of a pair, and whether some pixel has a class; DataError if it cannot be used."""
-    image, has_class = open_image(pair.image), False
+def _inspect(pair: Pair, domain: Domain) -> tuple[tuple[int, int], tuple[int, ...]]:
+    """(height, width) of a pair, and its pixels by class; DataError if it cannot be used."""
+    image, pixels = open_image(pair.image), np.zeros(256, np.int64)
     if pair.label is not None:
         label = open_label(pair.label, domain.dataset)
         check_proportions(pair, image, label)
         refuse_unknown_ids(label, domain, pair.label)
-        has_class = bool((domain.table[raw_ids_of(label)] < labels.OUTSIDE).any())
-    return (image.height, image.width), has_class
+        of_raw = raw_counts_of(label)
+        np.add.at(pixels, domain.table[: len(of_raw)], of_raw)
+    return (image.height, image.width), tuple(np.trim_zeros(pixels[: labels.OUTSIDE], "b").tolist())
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the check found in a domain.
+
+    Attributes:
+        sizes: (height, width) -> number of images.
+        pixels: int32 (n, 254), of each label in the order of the pairs, by train id; None where a pair has no label.
+    """
+
+    sizes: collections.Counter
+    pixels: np.ndarray | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +55,7 @@ class Checked:
 
     stamp: tuple[int, ...]  # size and time of change of each file
     size: tuple[int, int]  # (height, width) of the image
-    has_class: bool  # some pixel of the label has a class
+    pixels: tuple[int, ...]  # of the label, by class; classes after the last that occurs are left out
     day: int  # of the last use
 
 
@@ -75,10 +91,11 @@ class Cache:
 def _as_checked(value: Any) -> Checked | None:
     """An entry of the cache's file; None of one that another version wrote."""
     try:
-        entry = Checked(tuple(value["stamp"]), tuple(value["size"]), value["has_class"], value["day"])
+        entry = Checked(tuple(value["stamp"]), tuple(value["size"]), tuple(value["pixels"]), value["day"])
     except (TypeError, LookupError):
         return None
-    return entry if type(entry.day) is int and len(entry.size) == 2 else None
+    sound = type(entry.day) is int and len(entry.size) == 2 and len(entry.pixels) <= labels.OUTSIDE
+    return entry if sound and all(type(count) is int for count in entry.pixels) else None
 
 
 def _look(pair: Pair, domain: Domain, key: str, cache: Cache) -> Checked | str:
@@ -96,9 +113,7 @@ def _look(pair: Pair, domain: Domain, key: str, cache: Cache) -> Checked | str:
         return storage.reason(error)
 
 
-def check(
-    domains: Mapping[str, Domain], progress: Callable[[int, int], None] | None = None
-) -> dict[str, collections.Counter]:
+def check(domains: Mapping[str, Domain], progress: Callable[[int, int], None] | None = None) -> dict[str, Facts]:
     """Decodes every file once; those found good are remembered until they change.
 
     Args:
@@ -106,7 +121,7 @@ def check(
         progress: called with the number of images done and of all.
 
     Returns:
-        sizes: role -> Counter of (height, width).
+        facts: role -> Facts.
 
     Raises:
         DataError: a line for each of the first ten files that cannot be used, and the number of the others; or labels
@@ -146,9 +161,16 @@ def check(
     if flaws:
         more = [f"and {len(flaws) - 10} more files."] if len(flaws) > 10 else []
         raise DataError("\n".join(flaws[:10] + more))
-    for role in domains:
-        with_labels = [found[key].has_class for (of, _, label), key in keys.items() if of == role and label]
-        if with_labels and not any(with_labels):
-            raise DataError(f"{role}: every pixel of every label is ignored; some id must stand for one of classes.")
+    facts = {}
     size_of = {work[key][0].image: entry.size for key, entry in found.items()}
-    return {role: collections.Counter(size_of[p.image] for p in domain.pairs) for role, domain in domains.items()}
+    for role, domain in domains.items():
+        labelled_pairs = [pair for pair in domain.pairs if pair.label]
+        pixels = np.zeros((len(labelled_pairs), labels.OUTSIDE), np.int32)
+        for row, pair in zip(pixels, labelled_pairs):
+            known = found[keys[role, pair.image, pair.label]].pixels
+            row[: len(known)] = known
+        if labelled_pairs and not pixels.any():
+            raise DataError(f"{role}: every pixel of every label is ignored; some id must stand for one of classes.")
+        complete = len(labelled_pairs) == len(domain.pairs)
+        facts[role] = Facts(collections.Counter(size_of[p.image] for p in domain.pairs), pixels if complete else None)
+    return facts

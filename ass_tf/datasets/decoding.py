@@ -93,14 +93,14 @@ def read_label(path: Path, dataset: str) -> np.ndarray:
     return np.asarray(open_label(path, dataset))
 
 
-def raw_ids_of(label: Image.Image) -> np.ndarray:
-    """The raw ids that occur in a label, ascending."""
-    return np.unique(np.asarray(label)) if label.mode == "I;16" else np.flatnonzero(label.histogram())
+def raw_counts_of(label: Image.Image) -> np.ndarray:
+    """Number of pixels of each raw id, from 0 up to at least the largest that occurs."""
+    return np.bincount(np.asarray(label).ravel()) if label.mode == "I;16" else np.array(label.histogram())
 
 
 def refuse_unknown_ids(label: Image.Image, domain: Domain, path: Path) -> None:
     """Raises DataError if a label holds ids that its data set does not have."""
-    raw_ids = raw_ids_of(label)
+    raw_ids = np.flatnonzero(raw_counts_of(label))
     unknown = raw_ids[domain.table[raw_ids] == labels.OUTSIDE]
     if unknown.size:
         raise DataError(f"{path}: an id must be in the class map. Received: {unknown.tolist()}.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import atexit
 import concurrent.futures
 import dataclasses
-import hashlib
+import functools
 import itertools
 import os
 import threading
@@ -19,6 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ass_tf.config import schema
+from ass_tf.datasets import colour, order
 from ass_tf.datasets.decoding import check_proportions, open_image, open_label, train_ids_of
 from ass_tf.datasets.domain import DataError
 
@@ -57,11 +58,6 @@ class _Gate:
 
 _gate = _Gate()
 atexit.register(_gate.close)
-
-
-def _key(*parts) -> int:
-    """Seed made of several parts, below 2^31."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "little") >> 1
 
 
 def _aligned(shape, dtype):
@@ -107,44 +103,7 @@ def read_pair(pair, domain, draws=(0.0,) * DRAWS, *, flip=False, scale=1.0):
     return image, train_ids_of(label, domain, pair.label)
 
 
-def recolour(images, draws, colour):
-    """Random brightness, contrast, saturation and tint.
-
-    Args:
-        images: float32 (b, h, w, 3), 0 to 255.
-        draws: float32 (b, DRAWS) in [0, 1).
-        colour: float, strength. Brightness, contrast and saturation change by up to colour / 2 of their value, and each
-            channel by up to colour / 10.
-
-    Returns:
-        images: float32 (b, h, w, 3), 0 to 255.
-    """
-    # Paper silent: no augmentation is described; the ranges are ours.
-    change = colour * (2 * draws[:, None, None, 4:] - 1)  # (b, 1, 1, 6)
-    brightness, contrast, saturation = tf.split(1 + change[..., :3] / 2, 3, axis=-1)
-    images = images * brightness * (1 + change[..., 3:] / 10)
-    mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
-    images = mean + contrast * (images - mean)
-    grey = tf.reduce_sum(images * [0.299, 0.587, 0.114], axis=-1, keepdims=True)  # Rec. 601, as Pillow's L
-    return tf.clip_by_value(grey + saturation * (images - grey), 0.0, 255.0)
-
-
-def index_of(sample, count, key):
-    """Place, among `count` files, of the `sample`-th one drawn; each run of `count` samples draws each file once.
-
-    Args:
-        sample: int64 scalar.
-        count: int.
-        key: int, seed of the order.
-
-    Returns:
-        index: int64 scalar.
-    """
-    seed = tf.stack([tf.constant(key, tf.int64), sample // count])
-    return tf.random.experimental.index_shuffle(sample % count, seed, tf.constant(count - 1, tf.int64))
-
-
-def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augmentation=PLAIN):
+def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augmentation=PLAIN, rare=None):
     """Endless batches of a domain; which images a step holds depends on `seed`, `stream` and the step's number only.
 
     Args:
@@ -155,6 +114,7 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augm
         start_step: int. Number of the first step.
         with_labels: bool.
         augmentation: schema.Augmentation.
+        rare: what `balance.sampling_table` returns, for rare-class sampling; None: every image in turn.
 
     Returns:
         dataset: tf.data.Dataset of images, float32 (b, h, w, 3) from 0 to 255; with labels, of (images, labels), the
@@ -169,7 +129,9 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augm
     if unlabelled:
         raise DataError(f"{unlabelled}: has no label.")
     (h, w), count = domain.size, len(domain.pairs)
-    order, changes = _key(seed, stream, "order"), _key(seed, stream, "augmentation")
+    key, changes = order.key_of(seed, stream, "order"), order.key_of(seed, stream, "augmentation")
+    in_turn = functools.partial(order.index_of, count=count, key=key)
+    place_of = in_turn if rare is None else order.by_class(*rare, key)
     pairs = domain.pairs if with_labels else [dataclasses.replace(pair, label=None) for pair in domain.pairs]
 
     def choose(sample):
@@ -178,7 +140,7 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augm
             draws = tf.random.stateless_uniform(
                 [DRAWS], tf.stack([tf.constant(changes, tf.int64), sample]), alg="philox"
             )
-        return index_of(sample, count, order), draws
+        return place_of(sample), draws
 
     def read(indices, draws):
         with _gate:
@@ -198,7 +160,7 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augm
         images, train_ids = tf.numpy_function(read, [indices, draws], (tf.float32, tf.int32), stateful=False)
         images = tf.ensure_shape(images, [batch, h, w, 3])
         if augmentation.colour:
-            images = recolour(images, draws, augmentation.colour)
+            images = colour.recolour(images, draws, augmentation.colour)
         return (images, tf.ensure_shape(train_ids, [batch, h, w])) if with_labels else images
 
     samples = tf.data.Dataset.range(start_step * batch, np.iinfo(np.int64).max)
@@ -206,7 +168,7 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augm
     return chosen.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def training_dataset(domains, batch, augmentation, seed, start_step=0):
+def training_dataset(domains, batch, augmentation, seed, start_step=0, rare=None):
     """What each step of training reads.
 
     Args:
@@ -215,6 +177,7 @@ def training_dataset(domains, batch, augmentation, seed, start_step=0):
         augmentation: schema.Augmentation.
         seed: int.
         start_step: int. Number of the first step.
+        rare: dict of role -> what `balance.sampling_table` returns, for rare-class sampling in that role.
 
     Returns:
         dataset: tf.data.Dataset of dict: `source` and `labelled` (images, labels), `unlabelled` images, as `batches`.
@@ -228,6 +191,7 @@ def training_dataset(domains, batch, augmentation, seed, start_step=0):
             start_step=start_step,
             with_labels=role != "unlabelled",
             augmentation=augmentation,
+            rare=(rare or {}).get(role),
         )
         for role in ("source", "labelled", "unlabelled")
         if role in domains

@@ -10,13 +10,15 @@ from ass_tf import config, labels
 from ass_tf.runs import trained
 
 
-def description(run: str | Path, settings: config.Config, which: str, step: int) -> dict[str, str]:
+def description(
+    run: str | Path, settings: config.Config, which: str, step: int, network: str | None = None
+) -> dict[str, str]:
     """What an exported model carries with it, as text; lists and settings are JSON.
 
     Returns:
         entries: `class_names`, `train_ids` and `colours` ([red, green, blue] each) in one order; `ignore`, the id of
             pixels that take no part; `size`, [height, width] of the images that the model was judged on; `settings`,
-            the whole config.json; `run`, `snapshot`, `step`; `ass_tf_version`.
+            the whole config.json; `run`, `snapshot`, `step`, with self-training `network`; `ass_tf_version`.
     """
     names = settings.class_names
     return {
@@ -29,5 +31,6 @@ def description(run: str | Path, settings: config.Config, which: str, step: int)
         "run": Path(run).resolve().name,
         "snapshot": which,
         "step": str(step),
+        **({"network": trained.network_of(settings, network)} if settings.self_trains else {}),
         "ass_tf_version": ass_tf.__version__,
     }

@@ -49,8 +49,8 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
 
     from ass_tf.export import agreement, onnx_graph, serving
 
-    settings, generator, step = trained.load(run, options.snapshot)
-    entries = card.description(run, settings, options.snapshot, step)
+    settings, generator, step = trained.load(run, options.snapshot, options.network)
+    entries = card.description(run, settings, options.snapshot, step, options.network)
     size = options.size or trained.judged_size(settings)
     calibration = _calibration(options, settings, size) if options.precision == "int8" else []
     target = (options.target or _default_target()) if options.precision == "int8" else None
@@ -169,6 +169,7 @@ def _name(options: argparse.Namespace) -> str:
     parts = ["model"] + [options.precision] * (options.precision != "float32")
     parts += [options.target] if options.target else []
     parts += ["best"] * (options.snapshot == "best")
+    parts += ["student"] * (options.network == "student")
     parts += [f"{options.size[0]}x{options.size[1]}"] if options.size else []
     parts += [f"batch{options.batch}"] if options.batch else []
     return "_".join(parts + ["probabilities"] * options.probabilities)
@@ -191,6 +192,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
         help="default: RUN/export/model.onnx, or model_int8.onnx and so on",
     )
     add("--snapshot", choices=["last", "best"], default="last", help="default: last")
+    add("--network", choices=trained.NETWORKS, help=trained.NETWORK_HELP)
     add("--size", type=option.size(), metavar="HxW", help="take images of this size only (default: any)")
     add(
         "--batch",

@@ -21,13 +21,16 @@ from ass_tf.runs.folder import RunFolder
 from ass_tf.system import option, process, storage, terminal
 
 
-def export(run: Path, out: Path, *, which: str = "last", probabilities: bool = False) -> Path:
+def export(
+    run: Path, out: Path, *, which: str = "last", network: str | None = None, probabilities: bool = False
+) -> Path:
     """Write the SavedModel of a run.
 
     Args:
         run: folder of the run.
         out: folder of the numbered versions.
         which: the snapshot, last or best.
+        network: student or teacher; default: the teacher of a run that has one.
         probabilities: give the softmax as well as the labels.
 
     Returns:
@@ -41,9 +44,9 @@ def export(run: Path, out: Path, *, which: str = "last", probabilities: bool = F
     process.start_tensorflow()
     from ass_tf.export import serving
 
-    settings, generator, step = trained.load(run, which)
+    settings, generator, step = trained.load(run, which, network)
     model = serving.Serving(generator, probabilities=probabilities)
-    text = json.dumps(card.description(run, settings, which, step), indent=1)
+    text = json.dumps(card.description(run, settings, which, step, network), indent=1)
     return serving.save(model, out, {"model.json": text + "\n"})
 
 
@@ -57,12 +60,13 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
         "--out", type=option.path, metavar="DIR", help="folder of versions (default: RUN/export/saved_model)"
     )
     parser.add_argument("--snapshot", choices=["last", "best"], default="last", help="default: last")
+    parser.add_argument("--network", choices=trained.NETWORKS, help=trained.NETWORK_HELP)
     parser.add_argument("--probabilities", action="store_true", help="give the softmax as well as the labels")
     options = parser.parse_args(arguments)
     try:
         run = options.run or trained.newest_finished()
         out = options.out or RunFolder(run).export / "saved_model"
-        version = export(run, out, which=options.snapshot, probabilities=options.probabilities)
+        version = export(run, out, which=options.snapshot, network=options.network, probabilities=options.probabilities)
     except (ValueError, OSError) as error:
         return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
     print(f"Written: {version}")

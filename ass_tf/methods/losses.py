@@ -6,9 +6,13 @@ valid gives loss 0 and gradient 0.
 Source: Wang et al. 2020, arXiv 2004.00794, section 3.
 """
 
+import math
+
 import tensorflow as tf
 
 from ass_tf.labels import IGNORE, TARGET
+
+FEWEST = 16  # hard pixels are always one of so many
 
 
 def _mean_over_valid(values, valid):
@@ -47,12 +51,15 @@ def _cross_entropy_of_domain(logits, domain):
     return tf.reduce_mean(-tf.nn.log_softmax(logits)[..., domain], [1, 2])
 
 
-def segmentation_loss(logits, labels):
+def segmentation_loss(logits, labels, class_weights=None, hard_pixels=None):
     """Cross-entropy of the segmentation, mean over valid pixels (eq. 1).
 
     Args:
         logits: float32 (b, h, w, c).
         labels: int32 (b, h, w). IGNORE pixels take no part.
+        class_weights: floats (c,), by which the mean is weighted; None: all alike.
+        hard_pixels: float. Only pixels whose class has at most this probability take part, or, where those are fewer
+            than a sixteenth of the image, the sixteenth whose class has least; None: all.
 
     Returns:
         float32 (b,).
@@ -62,7 +69,23 @@ def segmentation_loss(logits, labels):
         >>> segmentation_loss(logits, tf.constant([[[0, IGNORE]]])).numpy().round(3)  # log 2
         array([0.693], dtype=float32)
     """
-    return _cross_entropy_of_classes(logits, labels)
+    if class_weights is None and hard_pixels is None:
+        return _cross_entropy_of_classes(logits, labels)
+    valid = labels != IGNORE
+    channel = tf.where(valid, labels, 0)
+    values = tf.nn.sparse_softmax_cross_entropy_with_logits(channel, logits)
+    weights = tf.cast(valid, tf.float32)
+    if hard_pixels is not None:
+        flat = tf.reshape(tf.where(valid, values, 0.0), (values.shape[0], -1))
+        least = tf.math.top_k(flat, flat.shape[1] // FEWEST, sorted=True).values[:, -1]
+        bound = tf.minimum(least, -math.log(max(hard_pixels, 1e-6)))
+        weights *= tf.cast(tf.stop_gradient(values) >= bound[:, None, None], tf.float32)
+    if class_weights is not None:
+        weights *= tf.gather(tf.constant(class_weights), channel)
+    axes = [1, 2]
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(weights * tf.where(valid, values, 0.0), axes), tf.reduce_sum(weights, axes)
+    )
 
 
 def global_adversarial_loss(logits, domain=TARGET):

@@ -39,29 +39,36 @@ class Term(NamedTuple):
     weight: float = 0.0
 
 
+def segmentation(seen, settings, class_weights):
+    """The segmentation loss of a Pass with labels, as schema.Losses has it: float32 (b,)."""
+    return losses.segmentation_loss(seen.logits, seen.labels, class_weights, settings.hard_pixels)
+
+
 class Segmentation:
     """Equation 1 on the domains that have labels.
 
     Args:
         settings: schema.Losses.
+        class_weights: floats (c,) or None.
 
     Attributes:
-        moves: roles whose passes G learns from.
+        reads: roles whose passes it needs, of those that there are.
+        moves: of these the roles whose passes G learns from.
     """
 
-    moves = ("source", "labelled")
+    reads = moves = ("source", "labelled")
 
-    def __init__(self, settings):
-        self.weight = settings.lambda_seg
+    def __init__(self, settings, class_weights=None):
+        self.settings, self.class_weights = settings, class_weights
 
     def terms(self, passes):
         """Terms of a step: dict of role -> Pass -> list of Term."""
         return [
             Term(
                 f"segmentation_loss_{role}",
-                losses.segmentation_loss(passes[role].logits, passes[role].labels),
+                segmentation(passes[role], self.settings, self.class_weights),
                 GENERATOR,
-                self.weight,
+                self.settings.lambda_seg,
             )
             for role in self.moves
             if role in passes
@@ -85,7 +92,7 @@ class _Adversary:
         self.discriminator = getattr(networks, self.slot)
         to_target = settings.direction == "source_to_target"
         self.moved, self.aim = (self.roles[0], TARGET) if to_target else (self.roles[1], SOURCE)
-        self.moves = (self.moved,)
+        self.reads, self.moves = self.roles, (self.moved,)
         self.weight, self.weight_of_discriminator = self.weights_of(settings, default_weight)
 
     def terms(self, passes):
@@ -195,13 +202,14 @@ def with_discriminators(generator, method, widths):
     return Networks(generator, **{kind.slot: kind.build(num_classes, channels, widths) for kind in kinds})
 
 
-def objectives_of(method, networks, settings):
+def objectives_of(method, networks, settings, class_weights=None):
     """The objectives of a method, in the order of its terms.
 
     Args:
         method: config.methods.Method.
         networks: Networks.
         settings: schema.Losses.
+        class_weights: floats (c,) or None.
     """
     adversaries = [ADVERSARIES[name](networks, settings, method.lambda_sadv) for name in method.adversaries]
-    return [Segmentation(settings), *adversaries]
+    return [Segmentation(settings, class_weights), *adversaries]

@@ -35,9 +35,7 @@ def build_optimisers(networks, settings):
     """
 
     def decayed(rate):
-        return keras.optimizers.schedules.PolynomialDecay(
-            rate, settings.decay_steps, end_learning_rate=0.0, power=settings.power
-        )
+        return Decay(rate, settings.decay_steps, settings.power, settings.warmup_steps)
 
     def of_group(variables, multiplier, name):
         rate = decayed(settings.lr * multiplier)
@@ -64,6 +62,32 @@ def build_optimisers(networks, settings):
         of_discriminator(networks.global_discriminator, "global"),
         of_discriminator(networks.semantic_discriminator, "semantic"),
     )
+
+
+class Decay(keras.optimizers.schedules.PolynomialDecay):
+    """Polynomial decay to 0, with a linear rise before.
+
+    Args:
+        rate: float. At step 0, were there no rise.
+        decay_steps: int. Where it would reach 0.
+        power: float.
+        warmup_steps: int. Step s, counted from 0, of the rise has (s + 1) / warmup_steps of the schedule's rate.
+    """
+
+    def __init__(self, rate, decay_steps, power, warmup_steps=0):
+        super().__init__(rate, decay_steps, end_learning_rate=0.0, power=power)
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        rate = super().__call__(step)
+        if not self.warmup_steps:
+            return rate
+        return rate * tf.minimum((tf.cast(step, rate.dtype) + 1) / self.warmup_steps, 1.0)
+
+    def get_config(self):
+        base = super().get_config()
+        known = {"rate": base["initial_learning_rate"], "decay_steps": base["decay_steps"], "power": base["power"]}
+        return {**known, "warmup_steps": self.warmup_steps}
 
 
 class SGD(keras.optimizers.SGD):

@@ -13,7 +13,7 @@ from ass_tf.methods.optimisers import Optimisers
 from ass_tf.models import batch_norm, resize
 from ass_tf.models.generator import variables_of
 
-ROLES = ("source", "labelled", "unlabelled")  # in the order of G's passes, which the running statistics see
+ROLES = ("source", "labelled", "unlabelled", "mixed")  # in the order of G's passes, which the running statistics see
 
 
 class TrainingStep:
@@ -25,13 +25,29 @@ class TrainingStep:
         strategy: tf.distribute.Strategy.
         loss_scale: LossScale or None.
         target_statistics: bool. G's running statistics of batch norm are the target's alone.
+        self_training: SelfTraining or None, one more objective.
+        clip_norm: float or None, the largest 2-norm of G's gradient.
     """
 
-    def __init__(self, networks, optimisers, objectives, strategy, *, loss_scale=None, target_statistics=False):
-        self.networks, self.optimisers, self.objectives, self.strategy = networks, optimisers, objectives, strategy
+    def __init__(
+        self,
+        networks,
+        optimisers,
+        objectives,
+        strategy,
+        *,
+        loss_scale=None,
+        target_statistics=False,
+        self_training=None,
+        clip_norm=None,
+    ):
+        self.networks, self.optimisers, self.strategy = networks, optimisers, strategy
         self.loss_scale, self.target_statistics = loss_scale, target_statistics
-        self._names = {}  # of the terms: measure_shares -> list
-        self.moves_generator = {role for objective in objectives for role in objective.moves}
+        self.self_training, self.clip_norm = self_training, clip_norm
+        self.objectives = [*objectives, *([self_training] if self_training else [])]
+        self._names = {}  # of the terms: (measure_shares, teaches) -> list
+        self.reads = {role for objective in self.objectives for role in objective.reads}
+        self.moves_generator = {role for objective in self.objectives for role in objective.moves}
         backbone, head = variables_of(networks.generator)
         self.variables = Optimisers(backbone, head, *(n.trainable_variables if n else [] for n in networks[1:]))
 
@@ -50,23 +66,28 @@ class TrainingStep:
                 makes, the mean over the replicas' own. A norm is not finite in a step whose gradients overflow, which
                 the loss scale then skips; the other terms are those before it.
         """
-        measure_shares = bool(measure_shares)
-        values = self._take(batch, measure_shares)
-        return dict(zip(self._names[measure_shares], values.numpy().tolist()))
+        variant = bool(measure_shares), self.self_training is not None and self.self_training.teacher.is_active()
+        values = self._take(batch, *variant)
+        return dict(zip(self._names[variant], values.numpy().tolist()))
 
     @tf.function(autograph=False)
-    def _take(self, batch, measure_shares):
+    def _take(self, batch, measure_shares, teaches):
         """The same, the terms as one vector, whose names are noted when the graph is made."""
-        terms, gradients = self.strategy.run(self._gradients, (batch, measure_shares))
+        mixed, sureness = self.strategy.run(self.self_training.mix, (batch,)) if teaches else ((), ())
+        if teaches:
+            batch = {**batch, "mixed": mixed}
+        terms, gradients = self.strategy.run(self._gradients, (batch, measure_shares, teaches))
         if self.loss_scale is None:
             self.strategy.run(self._update, (gradients,))
         else:
             finite = self.strategy.reduce("SUM", self.strategy.run(_count_overflows, (gradients,)), axis=None) == 0
             tf.cond(finite, lambda: self.strategy.run(self._update, (gradients,)), lambda: None)
             self.loss_scale.update(finite)
+        if self.self_training is not None:
+            self.strategy.run(self.self_training.teacher.follow, (sureness if teaches else None,))
         return self.strategy.reduce("SUM", terms, axis=None)
 
-    def _gradients(self, batch, measure_shares):
+    def _gradients(self, batch, measure_shares, teaches):
         """The terms as a vector and the gradients of all networks, from one forward pass of G per domain."""
         scale = 1.0 if self.loss_scale is None else self.loss_scale.scale
         with tf.GradientTape(persistent=True) as tape:
@@ -85,11 +106,13 @@ class TrainingStep:
         gradients = [*tape.gradient(of_generator, weights[:2]), *tape.gradient(of_discriminators, weights[2:])]
         if self.loss_scale is not None:
             gradients = tf.nest.map_structure(lambda g: g / scale, gradients)
+        if self.clip_norm is not None:
+            gradients[:2] = self._clipped(gradients[:2])
         if measure_shares:
             for name, weighted in moving.items():
                 gradient = tape.gradient(weighted, [*weights[0], *weights[1]])  # None where the term does not reach
                 values[NORM + name] = tf.linalg.global_norm(gradient) / scale / self._replicas
-        self._names[measure_shares] = list(values)
+        self._names[measure_shares, teaches] = list(values)
         return tf.stack(list(values.values())), gradients
 
     @property
@@ -100,7 +123,7 @@ class TrainingStep:
         """G's one pass per domain: dict of role -> Pass, logits upsampled to the images' size."""
         passes = {}
         for role in ROLES:
-            if role not in batch:
+            if role not in batch or role not in self.reads:
                 continue
             images, labels = (batch[role], None) if role == "unlabelled" else batch[role]
             with contextlib.ExitStack() as stack:
@@ -111,6 +134,14 @@ class TrainingStep:
                 features, logits = self.networks.generator(images, training=True)
                 passes[role] = Pass(features, resize.upsample(logits, tf.shape(images)[1:3]), labels)
         return passes
+
+    def _clipped(self, groups):
+        """G's gradients, scaled down where the 2-norm of their sum over the replicas is too large."""
+        total = tf.nest.flatten(groups)
+        if self._replicas > 1:
+            total = tf.distribute.get_replica_context().all_reduce("SUM", total)
+        factor = self.clip_norm / tf.maximum(tf.linalg.global_norm(total), self.clip_norm)
+        return tf.nest.map_structure(lambda g: g * factor, groups)
 
     def _mean(self, per_image):
         """Mean over the global batch: gradients and terms are summed over replicas, so the division is here."""

@@ -15,7 +15,17 @@ class BatchNorm(layers.BatchNormalization):
 
     Keras 3 composes it of single operations, in float32 under every precision. The fused one takes 16-bit numbers as
     they are and keeps its statistics in float32. Synchronised over replicas it stays Keras' own.
+
+    Args:
+        learn_scale: bool. Gamma and beta are among the variables that G learns.
     """
+
+    def __init__(self, *, learn_scale=False, **options):
+        super().__init__(**options)
+        self.learn_scale = learn_scale
+
+    def get_config(self):
+        return {**super().get_config(), "learn_scale": self.learn_scale}
 
     def call(self, inputs, training=None, mask=None):
         """float (b, h, w, c) -> the same, in the layer's compute dtype."""
@@ -43,7 +53,7 @@ class BatchNorm(layers.BatchNormalization):
         count = math.prod(n or 0 for n in inputs.shape[:-1]) or tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         # The operation returns the unbiased variance, Keras 3 keeps the biased one.
         for running, new in ((self.moving_mean, mean), (self.moving_variance, variance * ((count - 1) / count))):
-            running = _here(running)
+            running = here(running)
             running.assign(running * self.momentum + new * (1.0 - self.momentum))
         return outputs
 
@@ -62,14 +72,18 @@ class BatchNorm(layers.BatchNormalization):
         return passed(inputs)
 
 
-def _here(variable):
-    """The tf.Variable of this replica. An assignment to it needs no agreement with others, which there are none of."""
+def here(variable):
+    """The tf.Variable of this replica, by which it is read and assigned; an assignment asks no other replica."""
     variable = variable if isinstance(variable, tf.Variable) else variable.value  # of Keras 3's
-    return tf.distribute.get_strategy().experimental_local_results(variable)[0]
+    local, context = tf.distribute.get_strategy().experimental_local_results(variable), None
+    if len(local) > 1:
+        context = tf.distribute.get_replica_context()
+    place = context.replica_id_in_sync_group if context else 0
+    return local[int(tf.get_static_value(place)) % len(local)]
 
 
 def _value(variable):
-    return tf.convert_to_tensor(_here(variable))
+    return tf.convert_to_tensor(here(variable))
 
 
 def norms_of(generator):

@@ -1,21 +1,19 @@
-"""G and CH: DeepLab-v2 as a Keras functional model, raw images in, features and logits out.
+"""G and CH: a backbone and a head as a Keras functional model, raw images in, features and logits out.
 
 The geometry is AdaptSegNet's: see `blocks` and `resize`.
 
-Source: Chen et al. 2017 (DeepLab-v2), arXiv 1606.00915; Tsai et al. 2018 (AdaptSegNet), arXiv 1802.10349.
+Source: Tsai et al. 2018 (AdaptSegNet), arXiv 1802.10349.
 """
 
 import importlib
-import math
 from functools import partial
 
 import keras
 from keras import layers
 
 from ass_tf.config.backbones import BACKBONES
-from ass_tf.models import HEAD
+from ass_tf.models import HEAD, heads
 from ass_tf.models.batch_norm import MOMENTUM, BatchNorm
-from ass_tf.models.taps import Conv2D
 
 
 def build_generator(num_classes, model, *, synchronised=False, backbone=None):
@@ -37,42 +35,27 @@ def build_generator(num_classes, model, *, synchronised=False, backbone=None):
         BatchNorm,
         momentum=MOMENTUM,
         epsilon=backbone.epsilon,
-        trainable=model.batch_norm != "frozen",  # Keras: not trainable also means running statistics
         synchronized=synchronised,
+        learn_scale=model.learn_scale,
     )
     images = keras.Input((None, None, 3), name="image")
     build = importlib.import_module(f"ass_tf.models.{backbone.module}").build
-    features = build(images, batch_norm, model.output_stride, **backbone.options)
-    return keras.Model(images, [features, _head(features, num_classes, model.rates)], name="generator")
-
-
-def _head(features, num_classes, rates):
-    """DeepLab-v2's classification module: 3x3 branches at several dilations, summed."""
-    bound = 1 / math.sqrt(9 * features.shape[-1])  # AdaptSegNet leaves the biases at PyTorch's default
-    branches = [
-        Conv2D(
-            num_classes,
-            3,
-            padding="same",
-            dilation_rate=rate,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-            bias_initializer=keras.initializers.RandomUniform(-bound, bound),
-            name=f"{HEAD}{index}",
-        )(features)
-        for index, rate in enumerate(rates)
-    ]
-    total = layers.Add()(branches) if len(branches) > 1 else branches[0]
-    return layers.Activation("linear", dtype="float32", name="logits")(total)
+    # Keras: not trainable also means running statistics. The head has none that were loaded.
+    of_backbone = partial(batch_norm, trainable=model.batch_norm != "frozen")
+    features, skip = build(images, of_backbone, model.output_stride, **backbone.options)
+    features, scores = heads.build(features, skip, num_classes, model, batch_norm)
+    logits = layers.Activation("linear", dtype="float32", name="logits")(scores)
+    return keras.Model(images, [features, logits], name="generator")
 
 
 def variables_of(generator):
-    """The variables that G learns: kernels, and the head's biases; batch norm's gamma and beta stay as they are.
+    """The variables that G learns: kernels and biases, and batch norm's gamma and beta if its settings say so.
 
     Returns:
         backbone, head: lists of variables.
     """
     backbone, head = [], []
     for layer in generator.layers:
-        if not isinstance(layer, layers.BatchNormalization):
+        if not isinstance(layer, layers.BatchNormalization) or layer.learn_scale:
             (head if layer.name.startswith(HEAD) else backbone).extend(layer.trainable_variables)
     return backbone, head

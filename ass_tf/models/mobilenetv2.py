@@ -10,16 +10,21 @@ from ass_tf.models.depthwise import DepthwiseConv2D
 
 
 def build(images, batch_norm, output_stride):
-    """MobileNetV2 up to its last bottleneck (320 channels), named as in `keras.applications`, padded symmetrically."""
+    """MobileNetV2 up to its last bottleneck (320 channels), named as in `keras.applications`, padded symmetrically.
+
+    Returns:
+        features, skip: of the output stride, and of stride 4.
+    """
     x = layers.ReLU(6.0)(batch_norm(name="bn_Conv1")(convolution(scale_to_unit(images), 32, 3, "Conv1", stride=2)))
     widths, counts = (16, 24, 32, 64, 96, 160, 320), (1, 2, 3, 4, 3, 3, 1)
     stages = dilations((1, 2, 2, 2, 1, 2, 1), output_stride, reached=2)
-    index = 0
+    index, skip = 0, None
     for width, count, (stride, before, after) in zip(widths, counts, stages):
         for block in range(count):
             x = _inverted_residual(x, batch_norm, width, index, 1 if block else stride, after if block else before)
             index += 1
-    return x
+        skip = x if width == 24 else skip
+    return x, skip
 
 
 def _inverted_residual(x, batch_norm, width, index, stride, dilation):

@@ -72,6 +72,7 @@ def evaluate_run(
     run: str | Path,
     *,
     snapshot: str | None = None,
+    network: str | None = None,
     data: Sequence[str] = (),
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
@@ -88,6 +89,7 @@ def evaluate_run(
     Args:
         run: folder of the run.
         snapshot: last, best or both; default: both, or the last alone of a run that has no best one.
+        network: student or teacher; default: the teacher of a run that has one.
         data: see `settings_of`.
         flip: average with the mirrored images.
         scales: average over these multiples of the images' size.
@@ -107,11 +109,11 @@ def evaluate_run(
     settings = settings_of(run, data)
     storage.check_folder(out, "--out")
     domain = datasets.open_domain(settings.class_names, settings.validation)
-    wanted = _wanted(folder, snapshot)
+    wanted, network = _wanted(folder, snapshot), trained.network_of(settings, network)
     noted = {key: value for key, value in folder.read_result(missing={}).items() if key not in SNAPSHOTS}
     process.start_tensorflow()
     scored, kept = _score_all(
-        folder, wanted, settings, domain, flip=flip, scales=scales, strips=strips, progress=progress
+        folder, wanted, network, settings, domain, flip=flip, scales=scales, strips=strips, progress=progress
     )
     result = {**noted, **scored, "initial_weights": settings.model.weights or "random", "versions": _versions()}
     try:
@@ -141,6 +143,7 @@ def _wanted(run: RunFolder, snapshot: str | None) -> Sequence[str]:
 def _score_all(
     run: RunFolder,
     wanted: Sequence[str],
+    network: str,
     settings: config.Config,
     domain: datasets.Domain,
     *,
@@ -162,7 +165,7 @@ def _score_all(
     scored: dict[str, dict[str, Any]] = {}
     kept: dict[str, list[Any]] = {}
     for which in wanted:
-        step = int(snapshots.restore_generator(run, generator, which))
+        step = int(snapshots.restore_generator(run, generator, which, network))
         if which == "best" and scored.get("last", {}).get("step") == step:
             scored[which] = scored["last"]
             continue
@@ -176,6 +179,8 @@ def _score_all(
             raise ValueError(f"{run}: {terminal.reason(error)}") from None
         scores = metrics.scores_of(confusion, names, {"data": of_data}).to_json()
         data = settings.validation.model_dump(mode="json")
+        if settings.self_trains:
+            options["network"] = network
         facts = {"step": step, "images": len(domain.pairs), "settings": {**options, "data": data}, "strips": []}
         scored[which] = {**facts, **scores}
     return scored, kept

@@ -108,10 +108,10 @@ def train(config: Config, run: str | Path, strategy: Any = None) -> dict[str, An
             return result
         domains = datasets.open_roles(config)
         with terminal.show_progress("checking the data") as progress:
-            datasets.check(domains, progress)
+            facts = datasets.check(domains, progress)
         for line in datasets.unmatched(domains, config.class_names):
             print(f"note: {line}", flush=True)
-        state = _train(config, folder, domains, strategy)
+        state = _train(config, folder, domains, facts, strategy)
         result = {
             "last": state.last,
             "best": state.best,
@@ -123,7 +123,9 @@ def train(config: Config, run: str | Path, strategy: Any = None) -> dict[str, An
         return result
 
 
-def _train(config: Config, run: RunFolder, domains: dict[str, Any], strategy: Any) -> RunState:
+def _train(
+    config: Config, run: RunFolder, domains: dict[str, Any], facts: dict[str, datasets.Facts], strategy: Any
+) -> RunState:
     """The part that needs TensorFlow: builds or restores everything, and trains to the end."""
     process.start_tensorflow()
     import tensorflow as tf
@@ -136,7 +138,7 @@ def _train(config: Config, run: RunFolder, domains: dict[str, Any], strategy: An
     try:
         strategy = strategy or session.build_strategy()
         computed = session.resolved(run, config)
-        step, trackable = session.build_step(computed, strategy, resumed=bool(run.snapshots()))
+        step, trackable = session.build_step(computed, strategy, facts, resumed=bool(run.snapshots()))
         saved = snapshots.restore(run, trackable)  # a run that cannot go on stays as it is
         changed = session.take_over(run, config, domains)
         if saved is not None:
@@ -146,7 +148,7 @@ def _train(config: Config, run: RunFolder, domains: dict[str, Any], strategy: An
         snapshots.prune(run, state.to_json())
         session.write_session(run, computed, strategy, changed)
         with Interruption() as interruption:
-            _Loop(computed, run, domains, step, trackable, state, interruption).go_on()
+            _Loop(computed, run, domains, facts, step, trackable, state, interruption).go_on()
     except tf.errors.OpError as error:  # a file that became unreadable, a full disk or memory
         raise TrainingError(f"after step {state.step}: {terminal.reason(error)}") from None
     return state
@@ -155,10 +157,12 @@ def _train(config: Config, run: RunFolder, domains: dict[str, Any], strategy: An
 class _Loop:
     """Steps up to the last one, with what belongs to each; keeps `state` up to date."""
 
-    def __init__(self, config, run, domains, step, trackable, state, interruption) -> None:
+    def __init__(self, config, run, domains, facts, step, trackable, state, interruption) -> None:
         self.config, self.run, self.domains, self.training_step = config, run, domains, step
+        self.rare = session.rare_classes(config, facts)
         self.trackable, self.state, self.interruption = trackable, state, interruption
-        self.judge = session.build_judge(config, step.networks.generator)
+        teacher = step.self_training and step.self_training.teacher.network
+        self.judge = session.build_judge(config, teacher or step.networks.generator)
 
     def go_on(self) -> None:
         """Trains from the state's step to the end."""
@@ -167,7 +171,7 @@ class _Loop:
 
         config, state, start = self.config, self.state, self.state.step
         batch = {role: count for role, count in config.batch.model_dump().items() if role in self.domains}
-        dataset = pipeline.training_dataset(self.domains, batch, config.augmentation, config.seed, start)
+        dataset = pipeline.training_dataset(self.domains, batch, config.augmentation, config.seed, start, self.rare)
         batches = iter(self.training_step.strategy.experimental_distribute_dataset(dataset))
         if not start:
             features.note(self.run, "before", self.judge, self.domains, config)

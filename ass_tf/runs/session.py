@@ -8,7 +8,10 @@ import json
 import platform
 import re
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ass_tf
@@ -17,6 +20,8 @@ from ass_tf.config import Config, ConfigError, dump
 from ass_tf.runs import claiming, trained
 from ass_tf.runs.folder import RunFolder, RunFolderError
 from ass_tf.system import storage
+
+LABELLED = ("source", "labelled")  # roles that are trained on with labels
 
 
 class TrainingError(ValueError):
@@ -108,12 +113,15 @@ def build_strategy() -> Any:
     return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))] or ["CPU:0"])
 
 
-def build_step(config: Config, strategy: Any, resumed: bool = False) -> tuple[Any, Any]:
+def build_step(
+    config: Config, strategy: Any, facts: Mapping[str, datasets.Facts] = MappingProxyType({}), resumed: bool = False
+) -> tuple[Any, Any]:
     """Networks, optimisers and step of a run.
 
     Args:
         config: the settings.
         strategy: tf.distribute.Strategy.
+        facts: what `datasets.check` found, by role, for weights of classes.
         resumed: whether a snapshot will bring all weights, so that none are loaded here.
 
     Returns:
@@ -126,7 +134,7 @@ def build_step(config: Config, strategy: Any, resumed: bool = False) -> tuple[An
     import keras
     import tensorflow as tf
 
-    from ass_tf.methods import objectives, optimisers, precision
+    from ass_tf.methods import objectives, optimisers, precision, self_training
     from ass_tf.methods.loss_scale import LossScale
     from ass_tf.methods.step import TrainingStep
     from ass_tf.models.generator import build_generator
@@ -137,24 +145,42 @@ def build_step(config: Config, strategy: Any, resumed: bool = False) -> tuple[An
     _check_batches(config, replicas)
     policy = precision.resolve(config.train.precision)
     with strategy.scope(), trained.precision(policy):
-        generator = build_generator(len(config.class_names), config.model, synchronised=replicas > 1)
+        build = partial(build_generator, len(config.class_names), config.model, synchronised=replicas > 1)
+        generator = build()
         if not resumed:
             initial.load_initial(generator, config.model)
+        teacher = self_training.Teacher(build(), generator, config.self_training) if config.self_trains else None
         networks = objectives.with_discriminators(generator, config.recipe, config.discriminators)
         movers = optimisers.build_optimisers(networks, config.optimiser)
         loss_scale = LossScale() if policy == "mixed_float16" else None
+    pixels = {role: facts[role].pixels[:, : len(config.class_names)] for role in LABELLED if role in facts}
+    weights = datasets.class_weights(pixels, config.losses.class_weights)
     step = TrainingStep(
         networks,
         movers,
-        objectives.objectives_of(config.recipe, networks, config.losses),
+        objectives.objectives_of(config.recipe, networks, config.losses, weights),
         strategy,
         loss_scale=loss_scale,
         target_statistics=config.model.batch_norm == "target",
+        self_training=teacher
+        and self_training.SelfTraining(teacher, config.self_training, config.losses, weights, config.seed),
+        clip_norm=config.optimiser.clip_norm,
     )
     parts = {**networks._asdict(), **{f"optimiser_{k}": v for k, v in movers._asdict().items()}}
+    if teacher is not None:
+        parts |= teacher.parts
     if loss_scale is not None:
         parts |= {"loss_scale": loss_scale.scale, "good_steps": loss_scale.good_steps}
     return step, tf.train.Checkpoint(**{name: part for name, part in parts.items() if part is not None})
+
+
+def rare_classes(config: Config, facts: Mapping[str, datasets.Facts]) -> dict[str, Any]:
+    """What rare-class sampling draws from, by role; empty without it."""
+    if config.sampling.rare_class is None:
+        return {}
+    count = len(config.class_names)
+    pixels = {role: facts[role].pixels[:, :count] for role in LABELLED if role in facts}
+    return {role: datasets.sampling_table(of_role, config.sampling.rare_class) for role, of_role in pixels.items()}
 
 
 def _check_batches(config: Config, replicas: int) -> None:

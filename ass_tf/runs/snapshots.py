@@ -110,13 +110,14 @@ def restore(run, trackable):
     return state
 
 
-def restore_generator(run, generator, which="last"):
-    """Loads G's variables of a snapshot.
+def restore_generator(run, generator, which="last", network="student"):
+    """Loads G's variables of a snapshot, or its teacher's.
 
     Args:
         run: RunFolder.
         generator: keras.Model as the run's settings build it.
         which: "last" or "best".
+        network: "student" or "teacher".
 
     Returns:
         step: int.
@@ -126,6 +127,7 @@ def restore_generator(run, generator, which="last"):
     """
     folder, state = run.state(which)
     with _restoring(folder), storage.literal_path(folder) as path:
-        status = tf.train.Checkpoint(generator=generator).read(f"{path}/weights").expect_partial()
+        saved = tf.train.Checkpoint(**{"generator" if network == "student" else network: generator})
+        status = saved.read(f"{path}/weights").expect_partial()
         status.assert_existing_objects_matched()
     return state["step"]

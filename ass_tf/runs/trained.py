@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     import keras
 
 
+NETWORKS = ("student", "teacher")  # G, and the moving average of it that self-training has; runs are judged by this
+
+NETWORK_HELP = "of a run with self-training (default: teacher)"
+
+
 def newest_finished(root: str | Path = "runs") -> Path:
     """The run under a folder, at any depth, whose result.json was written last.
 
@@ -54,12 +59,24 @@ def build(settings: config.Config) -> keras.Model:
         return build_generator(len(settings.class_names), settings.model)
 
 
-def load(run: str | Path, which: str = "last") -> tuple[config.Config, keras.Model, int]:
+def network_of(settings: config.Config, wanted: str | None = None) -> str:
+    """One of NETWORKS: the wanted one, or the one that a run is judged by.
+
+    Raises:
+        ValueError: the run has no teacher.
+    """
+    if wanted == "teacher" and not settings.self_trains:
+        raise ValueError("--network must be student for a run without self-training. Received: teacher.")
+    return wanted or ("teacher" if settings.self_trains else "student")
+
+
+def load(run: str | Path, which: str = "last", network: str | None = None) -> tuple[config.Config, keras.Model, int]:
     """A run's settings, its generator, and the step of the snapshot.
 
     Args:
         run: folder of the run.
         which: last or best.
+        network: of NETWORKS; default: the one that the run is judged by.
 
     Returns:
         settings: Config.
@@ -75,7 +92,8 @@ def load(run: str | Path, which: str = "last") -> tuple[config.Config, keras.Mod
     settings = folder.settings()
     folder.state(which)  # an error should come before the long work
     generator = build(settings)
-    return settings, generator, snapshots.restore_generator(folder, generator, which)
+    network = network_of(settings, network)
+    return settings, generator, snapshots.restore_generator(folder, generator, which, network)
 
 
 def judged_size(settings: config.Config) -> tuple[int, int]:

@@ -80,9 +80,9 @@ def _finish(options: argparse.Namespace, settings: config.Config, generator: Any
 
 
 def _export(options: argparse.Namespace) -> None:
-    settings, generator, step = trained.load(options.source, options.snapshot)
+    settings, generator, step = trained.load(options.source, options.snapshot, options.network)
     state = torch_names.state_of(generator)
-    about = card.description(options.source, settings, options.snapshot, step)
+    about = card.description(options.source, settings, options.snapshot, step, options.network)
     torch_files.save(options.out, state, {**about, "rates": json.dumps(torch_names.rates_of(generator))})
     print(f"{options.out}: {len(state)} tensors of step {step}")
 
@@ -103,6 +103,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.w
     layouts = ["auto", torch_files.LAYOUT, torch_names.TORCHVISION]
     add("--layout", choices=layouts, default="auto", help="of a PyTorch checkpoint (default: found in the file)")
     add("--snapshot", choices=["last", "best"], default="last", help="of a run (default: last)")
+    add("--network", choices=trained.NETWORKS, help=trained.NETWORK_HELP)
     options = parser.parse_args(arguments)
     if options.out.suffix != ".safetensors":
         parser.error(f"--out must end in .safetensors. Received: {options.out}")

@@ -75,7 +75,7 @@ def test_a_label_that_lacks_a_few_rows_or_is_smaller_is_taken(tmp_path):
     root = write_gta5(tmp_path)
     write_index(root / "labels/00001.png", np.full((39, 80), 7))
     write_index(root / "labels/00002.png", np.full((20, 40), 7))
-    assert sum(datasets.check({"source": open_domain("gta5", root)})["source"].values()) == 3
+    assert sum(datasets.check({"source": open_domain("gta5", root)})["source"].sizes.values()) == 3
 
 
 def test_8_bit_synthia_label_is_refused(tmp_path):
@@ -114,10 +114,13 @@ def test_good_files_are_decoded_again_only_when_they_change(tmp_path, monkeypatc
     os.utime(tmp_path / "g/labels/00002.png", ns=(1, 1))
     decoded.clear()
     calls = []
-    sizes = datasets.check({"source": domain, "labelled": domain}, lambda *call: calls.append(call))
+    facts = datasets.check({"source": domain, "labelled": domain}, lambda *call: calls.append(call))
     assert sorted(decoded) == ["00002", "00003"]
     assert calls == [(1, 3), (2, 3), (3, 3)]
-    assert sizes == {"source": {(40, 80): 3}, "labelled": {(40, 80): 3}}
+    assert facts["source"].sizes == facts["labelled"].sizes == {(40, 80): 3}
+    assert facts["source"].pixels.tolist() == facts["labelled"].pixels.tolist()
+    assert facts["source"].pixels[1].nonzero()[0].tolist() == [13]  # car
+    assert facts["source"].pixels[1].sum() == 40 * 80
     decoded.clear()
     other = datasets.open_domain(("sky", "road"), section("gta5", tmp_path / "g"))
     datasets.check({"source": other})

@@ -16,7 +16,7 @@ from PIL import Image
 from ass_tf import datasets, labels
 from ass_tf.config import schema
 from ass_tf.config.layouts import LAYOUTS
-from ass_tf.datasets import pipeline
+from ass_tf.datasets import colour, order, pipeline
 
 ROOT = Path(__file__).parents[2]
 PLAIN = {"flip": False, "scale": 1.0, "colour": 0.0}
@@ -63,7 +63,7 @@ def test_synthia_ids_reach_the_batch(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 7])
 def test_each_epoch_draws_each_file_once(count):
-    draw = tf.function(lambda sample: pipeline.index_of(sample, count, 123))
+    draw = tf.function(lambda sample: order.index_of(sample, count, 123))
     orders = {tuple(int(draw(tf.constant(e * count + p, tf.int64))) for p in range(count)) for e in range(12)}
     assert {tuple(sorted(order)) for order in orders} == {tuple(range(count))}
     assert count < 3 or len(orders) > 2
@@ -78,9 +78,7 @@ def test_batches_that_span_epochs_skip_and_repeat_nothing(domain):
 
 
 def test_order_is_the_same_on_every_machine():
-    order = [
-        int(pipeline.index_of(tf.constant(i, tf.int64), 10, pipeline._key(0, "source", "order"))) for i in range(10)
-    ]
+    order = [int(order.index_of(tf.constant(i, tf.int64), 10, order.key_of(0, "source", "order"))) for i in range(10)]
     assert order == [5, 8, 6, 1, 7, 2, 3, 9, 4, 0]
 
 
@@ -154,27 +152,27 @@ def test_colour_changes_images_only_and_stays_in_range(domain):
 def test_recolour_by_hand():
     images = tf.constant([[[[100.0, 100, 100], [50, 50, 50]]]])
     draws = np.full((1, pipeline.DRAWS), 0.5, np.float32)  # no change
-    np.testing.assert_allclose(pipeline.recolour(images, draws, 1.0), images, rtol=1e-6)
+    np.testing.assert_allclose(colour.recolour(images, draws, 1.0), images, rtol=1e-6)
     draws[0, 4] = 1.0  # brightness x 1.5: 150 and 75
-    np.testing.assert_allclose(pipeline.recolour(images, draws, 1.0)[0, 0, :, 0], [150, 75], rtol=1e-6)
+    np.testing.assert_allclose(colour.recolour(images, draws, 1.0)[0, 0, :, 0], [150, 75], rtol=1e-6)
     draws[0, 5] = 0.0  # contrast x 0.5 about the mean, 112.5
-    np.testing.assert_allclose(pipeline.recolour(images, draws, 1.0)[0, 0, :, 0], [131.25, 93.75], rtol=1e-6)
+    np.testing.assert_allclose(colour.recolour(images, draws, 1.0)[0, 0, :, 0], [131.25, 93.75], rtol=1e-6)
     draws = np.full((1, pipeline.DRAWS), 0.5, np.float32)
     draws[0, 6] = 0.0  # saturation x 0.5: red, whose grey is 29.9, comes half way to it
     red = tf.constant([[[[100.0, 0, 0]]]])
-    np.testing.assert_allclose(pipeline.recolour(red, draws, 1.0)[0, 0, 0], [64.95, 14.95, 14.95], rtol=1e-5)
+    np.testing.assert_allclose(colour.recolour(red, draws, 1.0)[0, 0, 0], [64.95, 14.95, 14.95], rtol=1e-5)
     draws[0, 6:] = [0.5, 1.0, 0.5, 0.0]  # tint: red x 1.1, blue x 0.9
-    np.testing.assert_allclose(pipeline.recolour(images, draws, 1.0)[0, 0, 0], [110, 100, 90], rtol=1e-5)
+    np.testing.assert_allclose(colour.recolour(images, draws, 1.0)[0, 0, 0], [110, 100, 90], rtol=1e-5)
 
 
 def test_operations_are_the_same_eager_and_in_tf_data():
     images = tf.random.stateless_uniform([2, 4, 4, 3], [1, 2], 0, 255)
     draws = tf.random.stateless_uniform([2, pipeline.DRAWS], [3, 4])
-    data = tf.data.Dataset.from_tensors((images, draws)).map(lambda i, d: pipeline.recolour(i, d, 0.8))
-    np.testing.assert_allclose(next(iter(data)), pipeline.recolour(images, draws, 0.8), rtol=1e-5)
+    data = tf.data.Dataset.from_tensors((images, draws)).map(lambda i, d: colour.recolour(i, d, 0.8))
+    np.testing.assert_allclose(next(iter(data)), colour.recolour(images, draws, 0.8), rtol=1e-5)
     samples = tf.data.Dataset.range(20)
-    indices = [int(i) for i in samples.map(lambda sample: pipeline.index_of(sample, 7, 5))]
-    assert indices == [int(pipeline.index_of(tf.constant(i, tf.int64), 7, 5)) for i in range(20)]
+    indices = [int(i) for i in samples.map(lambda sample: order.index_of(sample, 7, 5))]
+    assert indices == [int(order.index_of(tf.constant(i, tf.int64), 7, 5)) for i in range(20)]
 
 
 # Training and evaluation
