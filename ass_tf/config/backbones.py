@@ -20,17 +20,19 @@ class Backbone:
         options: further keywords of `build`.
         epsilon: of batch norm, a part of the function that its ImageNet weights were trained in.
         application: name of the model in `keras.applications` whose layers have the same names; None: there is none.
+        stride: its own output stride; a smaller one is made by dilations.
     """
 
     module: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     epsilon: float = 1e-5  # AdaptSegNet's; Keras' default is another
     application: str | None = None
+    stride: int = 32
 
 
 BACKBONES = {
     "resnet101": Backbone("resnet", {"blocks": (3, 4, 23, 3)}, application="ResNet101"),
     "resnet50": Backbone("resnet", {"blocks": (3, 4, 6, 3)}, application="ResNet50"),
     "mobilenetv2": Backbone("mobilenetv2", epsilon=1e-3, application="MobileNetV2"),
-    "tiny": Backbone("tiny"),
+    "tiny": Backbone("tiny", stride=16),
 }

@@ -90,6 +90,9 @@ class Config(Section):
         if BACKBONES[self.model.backbone].application is None and not own:
             rule = f"be null or a .safetensors file for the {self.model.backbone} backbone"
             refuse("model.weights", rule, self.model.weights)
+        if self.model.output_stride > (most := BACKBONES[self.model.backbone].stride):
+            rule = f"be at most {most} for the {self.model.backbone} backbone"
+            refuse("model.output_stride", rule, self.model.output_stride)
         if self.model.batch_norm == "frozen" and self.model.weights is None:
             refuse("model.weights", "be given with batch_norm frozen, whose statistics they hold", None)
         if isinstance(weights := self.losses.class_weights, tuple) and len(weights) != len(self.class_names):

@@ -18,7 +18,7 @@ PLACES, DONOR, CLASSES, RECTANGLE, VIEW = range(5)  # streams of random numbers
 class Teacher:
     """The moving average of G, and what it needs to go on.
 
-    Its running statistics of batch norm are G's until self-training begins, then those of its own passes.
+    Its running statistics of batch norm are averages of G's until self-training begins, then those of its own passes.
 
     Args:
         network: keras.Model, a twin of G, built under the strategy.
@@ -78,8 +78,7 @@ class Teacher:
             labels: int32 (b, h, w). IGNORE where it is less sure than the threshold.
             probability: float32 (b, h, w).
         """
-        with batch_norm.momentum_set(self.network, self.settings.momentum):
-            _, logits = self.network(images, training=True)
+        _, logits = self.network(images, training=True)
         probabilities = tf.nn.softmax(resize.upsample(logits, tf.shape(images)[1:3]))
         labels = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
         probability = tf.reduce_max(probabilities, axis=-1)

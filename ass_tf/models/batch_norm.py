@@ -11,7 +11,7 @@ MOMENTUM = 0.9  # AdaptSegNet's; Keras' default is another
 
 
 class BatchNorm(layers.BatchNormalization):
-    """Keras' layer, computed by TensorFlow's FusedBatchNormV3; the same function, the same variables.
+    """Keras' layer, in training by TensorFlow's FusedBatchNormV3; the same function, the same variables.
 
     Keras 3 composes it of single operations, in float32 under every precision. The fused one takes 16-bit numbers as
     they are and keeps its statistics in float32. Synchronised over replicas it stays Keras' own.
@@ -36,20 +36,17 @@ class BatchNorm(layers.BatchNormalization):
             return self._by_running_statistics(inputs)
         return self._by_batch_statistics(inputs) if self.trainable else self._frozen(inputs)
 
-    def _fused(self, inputs, mean, variance, is_training):
-        return tf.raw_ops.FusedBatchNormV3(
+    def _by_batch_statistics(self, inputs):
+        nothing = tf.zeros([0])
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=_value(self.gamma),
             offset=_value(self.beta),
-            mean=mean,
-            variance=variance,
+            mean=nothing,
+            variance=nothing,
             epsilon=self.epsilon,
-            is_training=is_training,
+            is_training=True,
         )
-
-    def _by_batch_statistics(self, inputs):
-        nothing = tf.zeros([0])
-        outputs, mean, variance, *_ = self._fused(inputs, nothing, nothing, True)
         count = math.prod(n or 0 for n in inputs.shape[:-1]) or tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         # The operation returns the unbiased variance, Keras 3 keeps the biased one.
         for running, new in ((self.moving_mean, mean), (self.moving_variance, variance * ((count - 1) / count))):
@@ -58,11 +55,18 @@ class BatchNorm(layers.BatchNormalization):
         return outputs
 
     def _by_running_statistics(self, inputs):
-        return self._fused(inputs, _value(self.moving_mean), _value(self.moving_variance), False)[0]
+        """Not the fused operation: TensorFlow hands it to oneDNN together with the convolution before it, which then
+        took 35 times as long on a CPU without AVX-512."""
+        factor = self._factor()
+        offset = _value(self.beta) - _value(self.moving_mean) * factor
+        return tf.cast(tf.cast(inputs, tf.float32) * factor + offset, inputs.dtype)
+
+    def _factor(self):
+        return _value(self.gamma) * tf.math.rsqrt(_value(self.moving_variance) + self.epsilon)
 
     def _frozen(self, inputs):
-        """By running statistics in training; the operation's own gradient would also sum up those of gamma and beta."""
-        factor = _value(self.gamma) * tf.math.rsqrt(_value(self.moving_variance) + self.epsilon)
+        """By running statistics in training, with a gradient that does not sum up those of gamma and beta."""
+        factor = self._factor()
         outputs = tf.stop_gradient(self._by_running_statistics(inputs))
 
         @tf.custom_gradient

@@ -25,6 +25,7 @@ class Counting:
 
     def __init__(self, before_step):
         self.strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+        self.self_training = None
         self.networks = objectives.Networks(Generator(), None, None)
         self.done, self.before_step = tf.Variable(0), before_step
 
@@ -44,7 +45,7 @@ def command(file, tmp_path, monkeypatch, capsys):
             if step == spoilt:
                 call.game.networks.generator.weights[0].assign([0.0, float("nan")])
 
-        def build_step(config, strategy, resumed):
+        def build_step(config, strategy, facts, resumed):
             call.resumed, call.game = resumed, game(before_step)
             call.game.loss_scale = None if game is Counting else object()
             return call.game, tf.train.Checkpoint(done=call.game.done, ballast=tf.Variable(tf.zeros([50_000])))
