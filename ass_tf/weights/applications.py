@@ -1,5 +1,6 @@
 """ImageNet weights of `keras.applications`, for a generator with the same backbone."""
 
+import re
 import warnings
 
 import keras
@@ -41,10 +42,12 @@ def load_backbone(generator, backbone, weights):
     except Exception as error:  # Keras raises many kinds here
         reason = next(line for line in [*str(error).splitlines(), repr(error)] if line and not line.endswith(":"))
         raise ValueError(f"{source}no weights of keras.applications' {backbone} could be read: {reason}") from None
+    # Keras numbers the layers that have no name of their own.
+    found = {re.sub(r"(layer_normalization)_\d+$", r"\1", layer.name): layer for layer in _flat(application)}
     for layer in generator.layers:
         if layer.name.startswith(HEAD) or not layer.weights:
             continue
-        theirs = application.get_layer(layer.name)
+        theirs = found[layer.name]
         if isinstance(layer, layers.BatchNormalization):
             gamma, beta, mean, variance = theirs.get_weights()
             conv = layer.name.replace("_bn", "_conv")
@@ -52,4 +55,11 @@ def load_backbone(generator, backbone, weights):
                 mean = mean - application.get_layer(conv).get_weights()[1]
             layer.set_weights([gamma, beta, mean, variance + (theirs.epsilon - layer.epsilon)])
         else:
-            layer.set_weights(theirs.get_weights()[:1])
+            shapes = [tuple(weight.shape) for weight in layer.weights]  # without the bias of a ResNet's
+            layer.set_weights([value.reshape(shape) for value, shape in zip(theirs.get_weights(), shapes)])
+
+
+def _flat(model):
+    """Its layers, and those within them."""
+    for layer in model.layers:
+        yield from _flat(layer) if hasattr(layer, "layers") else [layer]

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ass_tf.weights import applications, torch_names
+from ass_tf.config.backbones import BACKBONES
+from ass_tf.weights import applications, lite, torch_names
 
 
 def load_initial(generator, model):
@@ -20,5 +21,9 @@ def load_initial(generator, model):
         return
     if model.weights.endswith(".safetensors"):
         torch_names.load_into(generator, Path(model.weights))
+    elif package := BACKBONES[model.backbone].package:
+        file = lite.installed(package) if model.weights == "imagenet" else Path(model.weights)
+        ours, _ = torch_names.take(generator, lite.renamed(generator, lite.read(file)))
+        torch_names.refuse_gaps(ours, [])
     else:
         applications.load_backbone(generator, model.backbone, model.weights)
