@@ -95,7 +95,7 @@ $(INSTALLED): setup.py
 	touch $@
 
 $(VENV)/.torch: $(INSTALLED)
-	$(RUN) -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(RUN) -m pip install --quiet --disable-pip-version-check "$(TORCH)" -e ".[lite]"
 	touch $@
 
 $(OLD)/.installed: setup.py

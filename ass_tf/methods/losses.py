@@ -77,7 +77,7 @@ def segmentation_loss(logits, labels, class_weights=None, hard_pixels=None):
     weights = tf.cast(valid, tf.float32)
     if hard_pixels is not None:
         flat = tf.reshape(tf.where(valid, values, 0.0), (values.shape[0], -1))
-        least = tf.math.top_k(flat, flat.shape[1] // FEWEST, sorted=True).values[:, -1]
+        least = tf.math.top_k(flat, max(flat.shape[1] // FEWEST, 1), sorted=True).values[:, -1]
         bound = tf.minimum(least, -math.log(max(hard_pixels, 1e-6)))
         weights *= tf.cast(tf.stop_gradient(values) >= bound[:, None, None], tf.float32)
     if class_weights is not None:

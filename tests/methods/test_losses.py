@@ -129,3 +129,25 @@ def test_absent_classes_leave_fcsa_finite_and_without_gradient():
         value = tf.reduce_sum(losses.fcsa_adversarial_loss(tf.concat([means, means], -1)[..., :6], present))
     assert value == 0
     np.testing.assert_array_equal(tape.gradient(value, features), np.zeros((1, 2, 2, 5)))
+
+
+def test_weights_of_classes_weight_the_mean():
+    # P of the true class: 1/2, 1/4, 1/4, and one ignored pixel; classes 1, 0, 1 with weights 3, 1, 3.
+    logits = logits_of([[[[0.5, 0.5], [0.25, 0.75]], [[0.75, 0.25], [0.9, 0.1]]]])
+    labels = tf.constant([[[1, 0], [1, IGNORE]]])
+    expected = (3 * LOG2 + LOG4 + 3 * LOG4) / 7
+    np.testing.assert_allclose(losses.segmentation_loss(logits, labels, [1.0, 3.0]), [expected], rtol=1e-6)
+    nothing = losses.segmentation_loss(logits, tf.fill((1, 2, 2), IGNORE), [1.0, 3.0], 0.7)
+    np.testing.assert_array_equal(nothing, [0.0])
+
+
+def test_hard_pixels_are_those_of_small_probability_and_at_least_a_sixteenth():
+    # 32 pixels: two of P = 1/2, thirty of P = 3/4.
+    probs = np.full((1, 4, 8, 2), 0.25)
+    probs[..., 1] = 0.75
+    probs[0, 0, :2] = 0.5
+    logits, labels = logits_of(probs), tf.ones((1, 4, 8), tf.int32)
+    np.testing.assert_allclose(losses.segmentation_loss(logits, labels, None, 0.6), [LOG2], rtol=1e-6)
+    every = (2 * LOG2 + 30 * np.log(4 / 3)) / 32
+    np.testing.assert_allclose(losses.segmentation_loss(logits, labels, None, 0.8), [every], rtol=1e-5)
+    np.testing.assert_allclose(losses.segmentation_loss(logits, labels, None, 0.1), [LOG2], rtol=1e-6)  # two pixels

@@ -118,3 +118,12 @@ def test_options_that_it_does_not_take_are_told_before_the_first_step(options):
 def test_options_for_our_own_are_refused(scenes):
     with pytest.raises(config.ConfigError, match=r"optimiser\.generator_options must be empty for SGD"):
         config.from_dict(settings_for(scenes, "SGD", {"momentum": 0.5}))
+
+
+def test_rates_rise_linearly_and_then_decay():
+    rate = optimisers.Decay(0.1, 100, 1.0, warmup_steps=4)
+    found = [float(rate(tf.constant(step))) for step in (0, 1, 3, 50, 100)]
+    assert found == pytest.approx([0.1 / 4, 0.1 * 0.99 / 2, 0.1 * 0.97, 0.05, 0.0])
+    again = optimisers.Decay.from_config(rate.get_config())
+    assert float(again(tf.constant(1))) == found[1]
+    assert float(optimisers.Decay(0.1, 100, 1.0)(tf.constant(0))) == pytest.approx(0.1)
