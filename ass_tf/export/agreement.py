@@ -19,6 +19,7 @@ from PIL import Image
 
 from ass_tf import config, datasets
 from ass_tf.datasets import decoding
+from ass_tf.export import onnx_graph
 from ass_tf.models import resize
 from ass_tf.scoring import metrics, predictions
 from ass_tf.system import storage
@@ -96,7 +97,7 @@ def session_of(model: onnx.ModelProto | str | Path) -> onnxruntime.InferenceSess
 
 def with_scores(model: onnx.ModelProto, upsampled: bool) -> onnx.ModelProto:
     """A copy that also gives the logits, as its last output (n, c, h, w), before or after they are upsampled."""
-    (resize,) = [node for node in model.graph.node if node.op_type == "Resize"]
+    resize = onnx_graph.upsampling(model.graph)
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
     name = resize.output[0] if upsampled else resize.input[0]

@@ -23,20 +23,31 @@ def whole_dilations(graph: Any, _: Any) -> Any:
     """A rewriter for tf2onnx: convolutions between SpaceToBatchND and BatchToSpaceND become dilated ones.
 
     TensorFlow takes a dilated convolution apart that way; with a size known only at run time tf2onnx does not put it
-    together again, and batch norm cannot be folded over the gap. Ours are all "same" with stride 1 and odd kernels.
+    together again, and batch norm cannot be folded over the gap. Ours are all "same" with stride 1.
     """
     for space in [node for node in graph.get_nodes() if node.type == "SpaceToBatchND"]:
         (conv,) = graph.find_output_consumers(space.output[0])
         (batch,) = graph.find_output_consumers(conv.output[0])
         dilation = int(space.inputs[1].get_tensor_value(as_list=False).flat[0])
-        pads = [dilation * (n // 2) for n in graph.get_shape(conv.input[1])[:2]]
+        pads = [_same(n, dilation) for n in graph.get_shape(conv.input[1])[:2]]
         conv.set_attr("dilations", [1, dilation, dilation, 1])
         conv.set_attr("padding", "EXPLICIT")
-        conv.set_attr("explicit_paddings", [0, 0, pads[0], pads[0], pads[1], pads[1], 0, 0])
+        conv.set_attr("explicit_paddings", [0, 0, *pads[0], *pads[1], 0, 0])
         graph.replace_input(conv, space.output[0], space.input[0], 0)
         graph.replace_all_inputs(batch.output[0], conv.output[0])
         graph.copy_shape(batch.output[0], conv.output[0])
     return graph.get_nodes()
+
+
+def _same(side: int, dilation: int) -> tuple[int, int]:
+    """Padding before and after, of a "same" convolution of stride 1."""
+    total = (side - 1) * dilation
+    return total // 2, total - total // 2
+
+
+def upsampling(graph: onnx.GraphProto) -> onnx.NodeProto:
+    """The Resize that brings the scores to the image's size: the last one, as a head may have others before it."""
+    return next(node for node in reversed(graph.node) if node.op_type == "Resize")
 
 
 @contextmanager
@@ -70,14 +81,16 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def explicit_pads(model: onnx.ModelProto) -> None:
-    """Writes the padding of "same" convolutions in numbers; ours have stride 1 and odd kernels."""
+    """Writes the padding of "same" convolutions of stride 1 in numbers; that of others depends on the image's size."""
     for node in [node for node in model.graph.node if node.op_type == "Conv"]:
         settings = {attribute.name: attribute for attribute in node.attribute}
-        if "auto_pad" in settings and settings["auto_pad"].s == b"SAME_UPPER":
+        strides = list(settings["strides"].ints) if "strides" in settings else [1, 1]
+        if "auto_pad" in settings and settings["auto_pad"].s == b"SAME_UPPER" and strides == [1, 1]:
             dilations = list(settings["dilations"].ints) if "dilations" in settings else [1, 1]
-            pads = [dilation * (n // 2) for dilation, n in zip(dilations, settings["kernel_shape"].ints)]
+            sides = [_same(n, dilation) for dilation, n in zip(dilations, settings["kernel_shape"].ints)]
+            pads = [before for before, _ in sides] + [after for _, after in sides]
             node.attribute.remove(settings["auto_pad"])
-            node.attribute.append(onnx.helper.make_attribute("pads", pads * 2))
+            node.attribute.append(onnx.helper.make_attribute("pads", pads))
 
 
 def convert(served: serving.Serving, *, opset: int = 17) -> onnx.ModelProto:

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from onnxruntime import quantization
 
 from ass_tf import datasets
-from ass_tf.export import agreement, rounding, widening
+from ass_tf.export import agreement, onnx_graph, rounding, widening
 
 SMALLEST = 1024  # values; smaller tensors stay as they are
 WATCHED = 32  # images from which roundings are improved
@@ -107,7 +107,7 @@ def _kept(model: onnx.ModelProto) -> list[str]:
     made_by = {output: node for node in nodes for output in node.output}
     places = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
     kept = [node.name for node in nodes[: places[len(places) // KEPT]]]
-    waiting = [name for node in nodes if node.op_type == "Resize" for name in node.input[:1]]
+    waiting = [onnx_graph.upsampling(model.graph).input[0]]
     while waiting:
         node = made_by.get(waiting.pop())
         if node is not None and node.op_type == "Add":

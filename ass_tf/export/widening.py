@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from ass_tf.export import onnx_graph
+
 MULTIPLE, LEAST = 8, 16
 
 
@@ -19,13 +21,13 @@ def widen(quantised: onnx.ModelProto) -> None:
     """Give the head's convolutions more output channels, of zeros, and cut them off their sum; changes the graph.
 
     Args:
-        quantised: QDQ graph whose only Resize takes the sum of the head's branches. It stays as it is if a branch is
+        quantised: QDQ graph whose last Resize takes the sum of the head's branches. It stays as it is if a branch is
             no quantised convolution or shares its weights with another part.
     """
     graph = quantised.graph
     made_by = {output: node for node in graph.node for output in node.output}
     tensors = {tensor.name: tensor for tensor in graph.initializer}
-    scores = next((node.input[0] for node in graph.node if node.op_type == "Resize"), "")
+    scores = onnx_graph.upsampling(graph).input[0]
     try:
         branches = list(_branches(scores, made_by))
     except KeyError:

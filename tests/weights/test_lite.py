@@ -62,7 +62,7 @@ def test_files_that_are_anything_else_are_refused(generator, tmp_path):
     (tmp_path / "other.pth").write_bytes(b"PK\x03\x04")
     (tmp_path / "none.pth").touch()
     for file in (evil, short, tmp_path / "other.pth", tmp_path / "none.pth"):
-        with pytest.raises(ValueError, match="is no file of weights that PyTorch wrote before 1.6: ") as caught:
+        with pytest.raises(ValueError, match=r"is no file of weights that PyTorch wrote before 1\.6: ") as caught:
             lite.read(file)
         assert str(caught.value).startswith(f"{file}: ")
         assert ("it names os.system" in str(caught.value)) == (file == evil)
