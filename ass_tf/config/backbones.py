@@ -1,6 +1,6 @@
 """The backbones of the generator: one row each.
 
-A new backbone is a row here and a file in `ass_tf/models` with a function `build(images, batch_norm, output_stride)`.
+A new backbone is a row here and a file in `ass_tf/models/backbones` with a function `build`.
 """
 
 from __future__ import annotations

@@ -97,10 +97,9 @@ def session_of(model: onnx.ModelProto | str | Path) -> onnxruntime.InferenceSess
 
 def with_scores(model: onnx.ModelProto, upsampled: bool) -> onnx.ModelProto:
     """A copy that also gives the logits, as its last output (n, c, h, w), before or after they are upsampled."""
-    resize = onnx_graph.upsampling(model.graph)
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
-    name = resize.output[0] if upsampled else resize.input[0]
+    name = onnx_graph.scores_of(model.graph, upsampled)
     exposed.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     return exposed
 

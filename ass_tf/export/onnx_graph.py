@@ -45,9 +45,10 @@ def _same(side: int, dilation: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def upsampling(graph: onnx.GraphProto) -> onnx.NodeProto:
-    """The Resize that brings the scores to the image's size: the last one, as a head may have others before it."""
-    return next(node for node in reversed(graph.node) if node.op_type == "Resize")
+def scores_of(graph: onnx.GraphProto, upsampled: bool = False) -> str:
+    """Name of the scores before or after the last Resize, which brings them to the image's size; empty without one."""
+    resize = next((node for node in reversed(graph.node) if node.op_type == "Resize"), None)
+    return "" if resize is None else resize.output[0] if upsampled else resize.input[0]
 
 
 @contextmanager

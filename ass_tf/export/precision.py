@@ -107,7 +107,7 @@ def _kept(model: onnx.ModelProto) -> list[str]:
     made_by = {output: node for node in nodes for output in node.output}
     places = [place for place, node in enumerate(nodes) if node.op_type == "Conv"]
     kept = [node.name for node in nodes[: places[len(places) // KEPT]]]
-    waiting = [onnx_graph.upsampling(model.graph).input[0]]
+    waiting = [onnx_graph.scores_of(model.graph)]
     while waiting:
         node = made_by.get(waiting.pop())
         if node is not None and node.op_type == "Add":

@@ -27,7 +27,7 @@ def widen(quantised: onnx.ModelProto) -> None:
     graph = quantised.graph
     made_by = {output: node for node in graph.node for output in node.output}
     tensors = {tensor.name: tensor for tensor in graph.initializer}
-    scores = onnx_graph.upsampling(graph).input[0]
+    scores = onnx_graph.scores_of(graph)
     try:
         branches = list(_branches(scores, made_by))
     except KeyError:

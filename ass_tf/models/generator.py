@@ -39,7 +39,7 @@ def build_generator(num_classes, model, *, synchronised=False, backbone=None):
         learn_scale=model.learn_scale,
     )
     images = keras.Input((None, None, 3), name="image")
-    build = importlib.import_module(f"ass_tf.models.{backbone.module}").build
+    build = importlib.import_module(f"ass_tf.models.backbones.{backbone.module}").build
     # Keras: not trainable also means running statistics. The head has none that were loaded.
     of_backbone = partial(batch_norm, trainable=model.batch_norm != "frozen")
     features, skip = build(images, of_backbone, model.output_stride, **backbone.options)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from ass_tf import config
-from ass_tf.config import schema
+from ass_tf.config import schema, sections
 from ass_tf.system import storage, terminal
 
 NAMES = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+]+$", max_length=80)]
@@ -27,9 +27,9 @@ class Method(schema.Section):
 class Plan(schema.Section):
     methods: Annotated[dict[NAMES, str | Method], Field(min_length=1)]
     """Name -> settings file, relative to this one; or that with settings to change."""
-    labelled: Annotated[tuple[schema.NotNegative | Literal["all"], ...], Field(min_length=1)]
+    labelled: Annotated[tuple[sections.NotNegative | Literal["all"], ...], Field(min_length=1)]
     """Numbers of labelled target images; 0 is left out for methods that need some."""
-    seeds: Annotated[tuple[schema.NotNegative, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[sections.NotNegative, ...], Field(min_length=1)] = (0,)
     """Seeds of weights, order of images, and the draw of the labelled ones."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings that all runs change, dotted."""

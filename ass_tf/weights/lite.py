@@ -94,7 +94,7 @@ def _tensors(file: BinaryIO) -> Iterator[tuple[str, Tensor]]:
 
 
 def layer_names(blocks: list[str]) -> dict[str, str]:
-    """The file's names of convolutions and norms -> those of the layers in `models.efficientnet_lite`.
+    """The file's names of convolutions and norms -> those of the layers in `models.backbones.efficientnet_lite`.
 
     Args:
         blocks: prefixes of the network's blocks, such as block2_0, in their order.

@@ -76,5 +76,5 @@ def test_a_preset_reaches_the_networks_and_the_step(preset, branches, rate, nest
     assert adversary.moves == ("source" if moves_source else "unlabelled",)
     adam = movers.global_discriminator
     assert (float(adam.learning_rate), adam.beta_1, adam.beta_2, adam.epsilon) == pytest.approx((1e-4, 0.9, 0.99, 1e-8))
-    assert (segmentation.weight, adversary.weight, adversary.weight_of_discriminator) == (1.0, 0.001, 1.0)
+    assert (segmentation.settings.lambda_seg, adversary.weight, adversary.weight_of_discriminator) == (1.0, 0.001, 1.0)
     assert settings.losses.lambda_sd == 1.0

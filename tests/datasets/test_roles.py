@@ -62,7 +62,7 @@ def test_unlabelled_photographs_serve_as_unlabelled_target_only(tmp_path):
     assert names(opened["labelled"]) == ["00001", "00003", "00004"]
     assert names(opened["unlabelled"]) == ["00001", "00002", "00003", "00004"]
     assert {pair.label for pair in opened["unlabelled"].pairs} == {None}
-    assert datasets.check(opened)["unlabelled"] == {(1, 1): 4}
+    assert datasets.check(opened)["unlabelled"].sizes == {(1, 1): 4}
     message = refusal(roles, CLASSES, target("gta5", tmp_path))
     assert str(tmp_path / "images" / "00002.png") in message
     listing = tmp_path / "list.txt"
@@ -128,5 +128,6 @@ def test_data_sets_as_they_are_distributed_are_found_and_sound(tmp_path):
     carla = open_domain("folder", downloads.write_carla(tmp_path / "carla", 4), mapping=str(tmp_path / "map.json"))
     drawn = datasets.labelled_subset(carla, few(3, 0))
     assert (len(camvid.pairs), len(carla.pairs)) == (5, 4)
-    sizes = datasets.check({"validation": photographs, "source": drawn})
+    facts = datasets.check({"validation": photographs, "source": drawn})
+    sizes = {role: found.sizes for role, found in facts.items()}
     assert sizes == {"validation": {(360, 480): 3}, "source": {(498, 800): 3}}

@@ -37,6 +37,7 @@ def test_fixed_size_is_in_the_signature(generator):
     assert served.input_signature[0].shape == (3, 32, 64, 3)
 
 
+@pytest.mark.slow
 def test_saved_model_runs_where_the_package_cannot_be_imported(generator, tmp_path):
     version = serving.save(serving.Serving(generator, probabilities=True), tmp_path / "model", {"model.json": "{}"})
     np.save(tmp_path / "images.npy", IMAGES)

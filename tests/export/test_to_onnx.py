@@ -227,6 +227,7 @@ def test_models_are_not_compared_on_no_image_at_all(model):
         agreement.agreeing(loaded, loaded, [])
 
 
+@pytest.mark.slow
 def test_image_that_cannot_be_read_is_skipped_in_the_calibration_and_named(finished, scenes, tmp_path, capsys):
     folder = tmp_path / "photographs"
     shutil.copytree(scenes / "gta5/images", folder)

@@ -119,7 +119,7 @@ def test_its_weight_grows_in_the_warm_up(one_replica):
     assert found == pytest.approx([0.125, 0.25, 0.5, 0.5])
 
 
-@pytest.mark.parametrize("method", ["oracle", "joint", "csa"])
+@pytest.mark.parametrize("method", [pytest.param("oracle", marks=pytest.mark.slow), "csa"])
 def test_any_method_takes_it(method, one_replica):
     game, _ = make(one_replica, method=method)
     before = weights_of(game.networks.generator)
@@ -129,6 +129,7 @@ def test_any_method_takes_it(method, one_replica):
     assert games.changed(before, game.networks.generator)
 
 
+@pytest.mark.slow
 def test_without_labelled_photographs_and_without_a_source(one_replica):
     for role in ("source", "labelled"):
         game, _ = make(one_replica)

@@ -287,6 +287,7 @@ def test_step_that_the_loss_scale_skips_goes_on_without_shares(command):
     assert [record["step"] for record in log_of(done.run) if "gradient_shares" in record] == [2, 6]
 
 
+@pytest.mark.slow
 def test_reader_that_has_gone_ends_training_quietly(file, tmp_path):
     words = [sys.executable, "-m", "ass_tf.train", "--config", str(file), "--run", str(tmp_path / "run")]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

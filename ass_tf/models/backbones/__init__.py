@@ -1,0 +1,1 @@
+"""One file for each family of backbones; `build` makes it: see `config.backbones`."""
