@@ -153,8 +153,7 @@ def build_step(
         networks = objectives.with_discriminators(generator, config.recipe, config.discriminators)
         movers = optimisers.build_optimisers(networks, config.optimiser)
         loss_scale = LossScale() if policy == "mixed_float16" else None
-    pixels = {role: facts[role].pixels[:, : len(config.class_names)] for role in LABELLED if role in facts}
-    weights = datasets.class_weights(pixels, config.losses.class_weights)
+    weights = datasets.class_weights(_pixels(config, facts), config.losses.class_weights)
     step = TrainingStep(
         networks,
         movers,
@@ -178,9 +177,13 @@ def rare_classes(config: Config, facts: Mapping[str, datasets.Facts]) -> dict[st
     """What rare-class sampling draws from, by role; empty without it."""
     if config.sampling.rare_class is None:
         return {}
-    count = len(config.class_names)
-    pixels = {role: facts[role].pixels[:, :count] for role in LABELLED if role in facts}
+    pixels = _pixels(config, facts)
     return {role: datasets.sampling_table(of_role, config.sampling.rare_class) for role, of_role in pixels.items()}
+
+
+def _pixels(config: Config, facts: Mapping[str, datasets.Facts]) -> dict[str, Any]:
+    """Pixels by image and class, (n, c), of the roles that are trained on with labels."""
+    return {role: facts[role].pixels[:, : len(config.class_names)] for role in LABELLED if role in facts}
 
 
 def _check_batches(config: Config, replicas: int) -> None:
