@@ -140,6 +140,8 @@ class SelfTraining(Section):
     """The teacher is the moving average of G: min(1 - 1 / step, momentum) of it stays in each step."""
     threshold: Fraction = 0.0
     """Pixels of which the teacher is less sure are ignored."""
+    class_weights: bool = False
+    """Whether `losses.class_weights` count in this loss, too."""
     class_mix: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the photographs into which half of the classes of a source or labelled image are pasted."""
     adaptive: bool = True

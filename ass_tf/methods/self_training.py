@@ -94,14 +94,15 @@ class SelfTraining:
         teacher: Teacher.
         settings: schema.SelfTraining.
         losses: schema.Losses.
-        class_weights: floats (c,) or None.
+        class_weights: floats (c,) or None; they count where the settings say so.
         seed: int.
     """
 
     reads = moves = ("mixed",)
 
     def __init__(self, teacher, settings, losses, class_weights, seed):
-        self.teacher, self.settings, self.losses, self.class_weights = teacher, settings, losses, class_weights
+        self.teacher, self.settings, self.losses = teacher, settings, losses
+        self.class_weights = class_weights if settings.class_weights else None
         self.seed = key_of(seed, "mixing")
 
     def mix(self, batch):

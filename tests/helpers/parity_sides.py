@@ -20,6 +20,11 @@ from ass_tf.weights import torch_files, torch_names
 BLOCKS, CLASSES, SIZE = (1, 1, 1, 1), 5, (65, 97)
 BACKBONE = Backbone("resnet", {"blocks": BLOCKS})
 WIDTHS = {"global_width": 16, "semantic_width": 64}
+PAPER = {**schema.Optimiser().model_dump(), **schema.Losses().model_dump()}
+OURS_ALONE = (  # PyTorch's side is the paper's method, with SGD and Adam
+    *("generator", "generator_options", "discriminator", "discriminator_options", "warmup_steps", "clip_norm"),
+    *("class_weights", "hard_pixels"),
+)
 TO_KERAS = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}  # axes of PyTorch's kernels, by rank
 TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 
@@ -165,8 +170,9 @@ def build_games(method, rates, optimiser, changes):
         if network is not None:
             give_discriminator(network, values)
     beta_1, beta_2 = settings.pop("beta_1"), settings.pop("beta_2")
-    for name in ("generator", "generator_options", "discriminator", "discriminator_options"):
-        del settings[name]  # PyTorch's side has SGD and Adam
+    for name in OURS_ALONE:
+        value = (settings if name in settings else weights).pop(name)
+        assert value == PAPER[name], f"PyTorch's side has no {name}"
     return ours, reference.Method(method, generator, d_g, d_s, betas=(beta_1, beta_2), **settings, **weights)
 
 
