@@ -47,12 +47,19 @@ class BatchNorm(layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        count = math.prod(n or 0 for n in inputs.shape[:-1]) or tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-        # The operation returns the unbiased variance, Keras 3 keeps the biased one.
-        for running, new in ((self.moving_mean, mean), (self.moving_variance, variance * ((count - 1) / count))):
-            running = here(running)
-            running.assign(running * self.momentum + new * (1.0 - self.momentum))
+        if self.momentum < 1:
+            self._keep(mean, variance, inputs)
         return outputs
+
+    def _keep(self, mean, variance, inputs):
+        """The running statistics move towards a batch's."""
+        count = math.prod(n or 0 for n in inputs.shape[:-1]) or tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+        share = 1.0 - self.momentum
+        # The operation returns the unbiased variance, Keras 3 keeps the biased one.
+        pairs = (self.moving_mean, mean, share), (self.moving_variance, variance, share * ((count - 1) / count))
+        for running, new, share in pairs:
+            running = here(running)
+            running.assign(running * self.momentum + new * share)
 
     def _by_running_statistics(self, inputs):
         """Not the fused operation: TensorFlow hands it to oneDNN together with the convolution before it, which then

@@ -38,18 +38,38 @@ def convolve(inputs, kernel, rate):
     """
     (_, h, w, channels), (side, _, _, filters) = inputs.shape, kernel.shape
     by_tap = tf.reshape(tf.transpose(kernel, (2, 0, 1, 3)), (channels, -1))
-    seen = tf.reshape(tf.matmul(tf.reshape(inputs, (-1, channels)), by_tap), (-1, h, w, side, side, filters))
-    total = []
-    for y in range(side):
-        for x in range(side):
-            down, right = (y - side // 2) * rate, (x - side // 2) * rate
-            if abs(down) < h and abs(right) < w:  # else the tap sees nothing but padding
-                total.append(_shifted(tf.cast(seen[:, :, :, y, x], tf.float32), down, right))
-    return tf.add_n(total)
+    seen = tf.reshape(tf.matmul(tf.reshape(inputs, (-1, channels)), by_tap), (-1, h, w, side * side, filters))
+    reach = [(place - side // 2) * rate for place in range(side)]
+    return _sum_of_taps(seen, [(down, right) for down in reach for right in reach])
+
+
+def _sum_of_taps(seen, shifts):
+    """float (b, h, w, n, d) -> float32 (b, h, w, d), of n maps each shifted by its own (down, right).
+
+    The gradient is written out: TensorFlow's takes four times as many operations, which a graph's making has to pay.
+    """
+
+    @tf.custom_gradient
+    def added(seen):
+        moved = [_shifted(tf.cast(maps, tf.float32), *shift) for maps, shift in zip(tf.unstack(seen, axis=3), shifts)]
+
+        def gradient(pull):
+            pull = tf.cast(pull, seen.dtype)
+            back = [_shifted(pull, -down, -right) for down, right in shifts]
+            return tf.stack([tf.zeros_like(pull) if maps is None else maps for maps in back], axis=3)
+
+        return tf.stop_gradient(tf.add_n([maps for maps in moved if maps is not None])), gradient
+
+    return added(seen)
 
 
 def _shifted(maps, down, right):
-    """What lies `down` and `right` of each cell, zeros beyond the edge."""
-    h, w = maps.shape[1:3]
-    inside = maps[:, max(down, 0) : h + min(down, 0), max(right, 0) : w + min(right, 0)]
+    """What lies `down` and `right` of each cell, zeros beyond the edge; None where nothing but padding is left."""
+    batch, h, w, channels = maps.shape
+    if abs(down) >= h or abs(right) >= w:
+        return None
+    if (down, right) == (0, 0):
+        return maps
+    size = -1 if batch is None else batch, h - abs(down), w - abs(right), channels
+    inside = tf.slice(maps, (0, max(down, 0), max(right, 0), 0), size)
     return tf.pad(inside, ((0, 0), (max(-down, 0), max(down, 0)), (max(-right, 0), max(right, 0)), (0, 0)))
