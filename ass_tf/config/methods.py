@@ -42,6 +42,12 @@ METHODS = {
 }
 
 
+SELF_TRAINED = "+self_training"  # after a method's name in tables
+
+
 def title_of(name: str) -> str:
     """What people call a method; a sweep may have names of its own, which stay as they are."""
-    return METHODS[name].title if name in METHODS else name
+    own = name.removesuffix(SELF_TRAINED)
+    if own not in METHODS:
+        return name
+    return METHODS[own].title if own == name else f"{METHODS[own].title} + self-training"

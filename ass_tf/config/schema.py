@@ -134,6 +134,11 @@ class Config(Section):
         return self.target.labelled != 0 or self.target.labelled_list is not None
 
     @property
+    def uses_target(self) -> bool:
+        """Whether G sees photographs of the target at all."""
+        return self.uses_labelled or self.uses_unlabelled
+
+    @property
     def self_trains(self) -> bool:
         return self.self_training.weight > 0
 

@@ -160,7 +160,7 @@ def build_step(
         objectives.objectives_of(config.recipe, networks, config.losses, weights),
         strategy,
         loss_scale=loss_scale,
-        target_statistics=config.model.batch_norm == "target",
+        target_statistics=config.model.batch_norm == "target" and config.uses_target,
         self_training=teacher
         and self_training.SelfTraining(teacher, config.self_training, config.losses, weights, config.seed),
         clip_norm=config.optimiser.clip_norm,

@@ -13,7 +13,7 @@ import numpy as np
 
 from ass_tf import config, labels
 from ass_tf.config import schema
-from ass_tf.config.methods import METHODS, title_of
+from ass_tf.config.methods import METHODS, SELF_TRAINED, title_of
 from ass_tf.runs.folder import RunFolder, RunFolderError
 from ass_tf.scoring import alignment
 from ass_tf.studies import paper
@@ -94,7 +94,8 @@ class Run:
         losses = settings.losses.model_copy(update={"lambda_sadv": None})
         model = settings.model.model_copy(update={"weights": "imagenet"})
         same = (
-            subset == ("synthia13" if of_synthia else None)
+            not settings.self_trains
+            and subset == ("synthia13" if of_synthia else None)
             and settings.class_names == labels.CLASS_SETS["synthia16" if of_synthia else "cityscapes19"]
             and (settings.validation.dataset, settings.validation.split) == ("cityscapes", "val")
             and (losses, model) == (schema.Losses(), schema.Model())
@@ -179,7 +180,8 @@ def _read_run(folder: RunFolder, cell: dict[str, Any] | None) -> Run:
 def _cell_of(settings: config.Config, result: Mapping[str, Any]) -> dict[str, Any]:
     """What a sweep's list would say of a run that none lists."""
     labelled = result.get("labelled_images", 0) if settings.target.labelled_list else settings.target.labelled
-    return {"method": settings.method, "variant": None, "labelled": labelled, "seed": settings.seed}
+    method = settings.method + (SELF_TRAINED if settings.self_trains else "")
+    return {"method": method, "variant": None, "labelled": labelled, "seed": settings.seed}
 
 
 def _result(file: Path, settings: config.Config | None) -> dict[str, Any]:

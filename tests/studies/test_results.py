@@ -102,6 +102,7 @@ def test_a_run_of_the_papers_settings_has_the_papers_number(file, labelled, expe
         ["validation=null"],
         ["target.labelled_list=mine.txt"],
         ["classes=synthia16"],
+        ["self_training.weight=1"],
     ],
 )
 def test_another_experiment_has_not_the_papers_number(words, tmp_path):
@@ -118,6 +119,12 @@ def test_runs_of_other_settings_in_one_folder_are_told_apart(tmp_path):
     found = {run.name: run.label for run in results.read(tmp_path)}
     other = "GA+CSA losses.lambda_sadv="
     assert found == {"a": f"{other}null", "b": f"{other}null", "c": f"{other}0.5", "d": "GA"}
+
+
+def test_self_training_is_a_method_of_its_own_in_tables(tmp_path):
+    made_runs.make(tmp_path / "a", "csa")
+    made_runs.make(tmp_path / "b", "csa", self_training={"weight": 0.5})
+    assert [run.label for run in results.read(tmp_path)] == ["GA+CSA", "GA+CSA + self-training"]
 
 
 def test_runs_of_two_class_sets_are_refused(tmp_path):
