@@ -1,10 +1,10 @@
-"""The whole method in minutes on drawn streets: the oracle and GA+CSA from the same few labels, scored and exported.
+"""The whole package in minutes on drawn streets: the oracle, GA+CSA and a better model from the same few labels.
 
     python -m ass_tf.demo [--seed 0] [--out runs/demo] [--images DIR] [--scenes 300] [--set KEY=VALUE ...]
 
-Draws the data in GTA5's and Cityscapes' layouts, trains by configs/demo.json through the ordinary command line, puts
-the two results side by side in numbers and in a picture, exports GA+CSA to ONNX, and runs that on new street images:
-drawn ones, or a folder of the user's.
+Draws the data in GTA5's and Cityscapes' layouts, trains by configs/demo.json and demo_better.json through the ordinary
+command line, puts the results side by side in numbers and in a picture, exports the better model to ONNX, and runs that
+on new street images: drawn ones, or a folder of the user's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,11 +24,28 @@ from ass_tf.runs import trained
 from ass_tf.runs.folder import RunFolder
 from ass_tf.system import option, process, storage, terminal
 
-SETTINGS = config.SHIPPED / "demo.json"
 COMMAND = [sys.executable, "-m", "ass_tf"]
-METHODS = {"oracle": "oracle (labelled camera images only)", "csa": "GA+CSA (and game images, and unlabelled ones)"}
 DRAWN = (192, 384)  # pixels; the settings resize
 SCENES = 300  # of the game
+
+
+class Contender(NamedTuple):
+    """A model that the demo trains: its name in numbers and in the picture, its settings file and method."""
+
+    title: str
+    short: str
+    file: Path
+    method: str
+
+
+CONTENDERS = {  # by the folder of the run
+    "oracle": Contender("oracle (labelled camera images only)", "oracle", config.SHIPPED / "demo.json", "oracle"),
+    "csa": Contender("GA+CSA (the paper's; and all other images)", "GA+CSA", config.SHIPPED / "demo.json", "csa"),
+    "better": Contender(
+        "better (joint + self-training, the same)", "better", config.SHIPPED / "demo_better.json", "joint"
+    ),
+}
+BEST = "better"  # is exported
 
 
 def counts(scenes: int) -> tuple[int, int]:
@@ -45,7 +63,7 @@ def draw(data: Path, scenes: int, seed: int) -> None:
 
 
 def overrides(method: str, data: Path, seed: int, given: Sequence[str] = ()) -> list[str]:
-    """The words that make configs/demo.json one of the two runs, after those that the user has given for both."""
+    """The words that make a settings file one of the runs, after those that the user has given for all."""
     roots = {"source": "gta5", "target": "cityscapes", "validation": "cityscapes"}
     words = [f"{domain}.root={json.dumps(str(data / folder))}" for domain, folder in roots.items()]
     return [*given, f"method={method}", f"seed={seed}", f"target.labelled_seed={seed}", *words]
@@ -71,52 +89,54 @@ def deploy(run: Path, images: Path | None, out: Path, seed: int) -> int:
 
 
 def compare(runs: dict[str, Path], settings: config.Config, out: Path, count: int = 4) -> None:
-    """A picture of a few unseen scenes: image, truth, and both predictions."""
+    """A picture of a few unseen scenes: image, truth, and all predictions."""
     from ass_tf import datasets
     from ass_tf.scoring import pictures, predictions
 
     names = settings.class_names
     domain = datasets.open_domain(names, settings.validation)
     palette, drawn = labels.colours(names), {}
-    for method, run in runs.items():
+    for name, run in runs.items():
         _, generator, _ = trained.load(run)
         forward = predictions.build_forward(generator)
-        _, drawn[method] = predictions.score(forward, domain, len(names), keep=count)
+        _, drawn[name] = predictions.score(forward, domain, len(names), keep=count)
     rows = []
     for index, (name, image, truth, _) in enumerate(drawn["oracle"]):
-        maps = [truth, *(drawn[method][index][3] for method in runs)]
-        titles = [name, "truth", "oracle", "GA+CSA"]
+        maps = [truth, *(drawn[run][index][3] for run in runs)]
+        titles = [name, "truth", *(CONTENDERS[run].short for run in runs)]
         rows.append(pictures.strip([image, *(pictures.colour(m, palette) for m in maps)], titles))
     rows.append(pictures.legend(names, palette, rows[0].shape[1]))
     pictures.save_png(out, np.asarray(pictures.stack(rows)))
 
 
 def summary(scores: dict[str, float | None], count: int) -> str:
-    """Both runs' mIoU and their difference, for the terminal."""
-    found = [(METHODS[method], terminal.percent(score)) for method, score in scores.items()]
-    known = None not in scores.values()
-    found.append(("difference", f"{scores['csa'] - scores['oracle']:+.2f}" if known else terminal.percent(None)))
-    return "\n".join([f"mIoU on {count} unseen camera scenes, last snapshot", *(f"  {t:<48}{n:>6}" for t, n in found)])
+    """The runs' mIoU, and what they gain over the first, for the terminal."""
+    first, lines = next(iter(scores.values())), []
+    for name, score in scores.items():
+        gain = "" if name == next(iter(scores)) or None in (score, first) else f"{score - first:+.2f}"
+        lines.append(f"  {CONTENDERS[name].title:<46}{terminal.percent(score):>6}{gain:>8}".rstrip())
+    return "\n".join([f"mIoU on {count} unseen camera scenes, last snapshot", *lines])
 
 
 def run_all(options: argparse.Namespace, out: Path) -> int:
     """Draws, trains, compares, exports and infers; returns the exit status."""
     data, seed = out / "data", options.seed
-    words = {method: overrides(method, data, seed, options.set) for method in METHODS}
-    settings = {method: config.load(SETTINGS, given) for method, given in words.items()}  # complains before the work
+    words = {name: overrides(one.method, data, seed, options.set) for name, one in CONTENDERS.items()}
+    # Complains before the work.
+    settings = {name: config.load(CONTENDERS[name].file, given) for name, given in words.items()}
     draw(data, options.scenes, seed)
-    runs = {method: out / method for method in METHODS}
-    for method, run in runs.items():
-        print(f"\n{METHODS[method]}", flush=True)
-        command = [*COMMAND, "train", "--config", SETTINGS, "--run", run, "--set", *words[method]]
+    runs = {name: out / name for name in CONTENDERS}
+    for name, run in runs.items():
+        print(f"\n{CONTENDERS[name].title}", flush=True)
+        command = [*COMMAND, "train", "--config", CONTENDERS[name].file, "--run", run, "--set", *words[name]]
         status = process.run_to_end([str(part) for part in command])
         if status:
             return status
     process.start_tensorflow()
-    compare(runs, settings["csa"], out / "comparison.png")
-    scores = {method: (RunFolder(run).read_result()["last"] or {}).get("miou") for method, run in runs.items()}
+    compare(runs, settings[BEST], out / "comparison.png")
+    scores = {name: (RunFolder(run).read_result()["last"] or {}).get("miou") for name, run in runs.items()}
     print(f"\n{summary(scores, counts(options.scenes)[1])}\nlook at {out / 'comparison.png'}", flush=True)
-    return deploy(runs["csa"], options.images, out, seed)
+    return deploy(runs[BEST], options.images, out, seed)
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.demo") -> int:
@@ -139,7 +159,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.d
     add("--scenes", type=option.number(), default=SCENES, metavar="N",
         help=f"game scenes; with them come N/2 camera scenes to train and N/5 to validate on (default: {SCENES})",
     )  # fmt: skip
-    add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of both runs")
+    add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs")
     options = parser.parse_args(arguments)
     start = time.perf_counter()
     out = options.out / (f"seed-{options.seed}" + f"-scenes-{options.scenes}" * (options.scenes != SCENES))

@@ -39,7 +39,7 @@ def compare(rounds):
         for turn in range(rounds):
             for way, values in times.items():
                 run = data / f"{way}{turn}"
-                words = [way, "--config", str(demo.SETTINGS), "--run", str(run), "--set"]
+                words = [way, "--config", str(demo.CONTENDERS["oracle"].file), "--run", str(run), "--set"]
                 words += [*demo.overrides("oracle", data, 0), "train.steps=75"]
                 subprocess.run([sys.executable, "-c", TRAIN, *words], cwd=ROOT, check=True, capture_output=True)
                 records = map(json.loads, (run / "log.jsonl").read_text().splitlines())

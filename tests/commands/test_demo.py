@@ -26,23 +26,24 @@ def test_the_demo_trains_scores_exports_and_infers(tmp_path):
     assert done.returncode == 0, done.stderr
     out = tmp_path / "seed-3-scenes-10"
     assert "10 game and 5 + 2 camera scenes" in done.stdout
-    scores = {m: storage.read_json(out / m / "result.json")["last"]["miou"] for m in demo.METHODS}
+    scores = {m: storage.read_json(out / m / "result.json")["last"]["miou"] for m in demo.CONTENDERS}
     assert demo.summary(scores, 2) in done.stdout
     assert all(f"{score:.2f}" in done.stdout for score in scores.values())
-    for method in demo.METHODS:
-        settings = config.load_record(out / method / "config.json")
-        assert (settings.method, settings.seed, settings.train.steps) == (method, 3, 4)
+    for name, contender in demo.CONTENDERS.items():
+        settings = config.load_record(out / name / "config.json")
+        assert (settings.method, settings.seed, settings.train.steps) == (contender.method, 3, 4)
+        assert settings.self_trains is (name == demo.BEST)
     with Image.open(out / "comparison.png") as comparison:
-        assert comparison.width > 4 * 64
+        assert comparison.width > 5 * 64
     overlays = list((out / "new").glob("*overlay*"))
     assert len(overlays) == len(list((out / "data/new/leftImg8bit").rglob("*.png"))) == 6
 
 
-def test_an_undefined_score_is_shown_as_a_dash():
-    lines = demo.summary({"oracle": None, "csa": 12.3456}, 60).splitlines()
-    assert [line.split()[-1] for line in lines[1:]] == ["-", "12.35", "-"]
-    lines = demo.summary({"oracle": 20.0, "csa": 12.3456}, 60).splitlines()
-    assert [line.split()[-1] for line in lines[1:]] == ["20.00", "12.35", "-7.65"]
+def test_gains_are_told_over_the_oracle_and_an_undefined_score_is_shown_as_a_dash():
+    lines = demo.summary({"oracle": None, "csa": 12.3456, "better": 3.0}, 60).splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == ["-", "12.35", "3.00"]
+    lines = demo.summary({"oracle": 20.0, "csa": 12.3456, "better": 25.0}, 60).splitlines()
+    assert [line.split()[-2:] for line in lines[2:]] == [["12.35", "-7.65"], ["25.00", "+5.00"]]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,9 @@ def test_weights_beyond_float16_stay_as_they_are():
     assert [tensor.name for tensor in halved.graph.initializer] == ["large"]
 
 
-@pytest.mark.parametrize(("target", "largest"), [("any", 64), ("vnni", 127)])  # 7 bits, 8 bits
+@pytest.mark.parametrize(
+    ("target", "largest"), [("any", 64), pytest.param("vnni", 127, marks=pytest.mark.slow)]
+)  # 7, 8 bits
 def test_quantised_weights_are_integers_with_a_scale_for_each_channel(loaded, target, largest):
     quantised = precision.quantise(loaded, BATCHES, target)
     tensors = {tensor.name: tensor for tensor in quantised.graph.initializer}

@@ -59,6 +59,7 @@ for count in (1, 2):
         np.testing.assert_allclose(found["probabilities"], expected["probabilities"][:count], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_each_save_is_the_next_version_and_leaves_the_others(generator, tmp_path):
     model = serving.Serving(generator)
     (tmp_path / "9").mkdir()

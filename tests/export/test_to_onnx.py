@@ -58,6 +58,7 @@ def test_file_says_what_it_is(finished, model):
     assert [opset.domain for opset in onnx.load(model).opset_import] == [""]
 
 
+@pytest.mark.slow
 def test_size_batch_opset_and_probabilities_are_as_asked(finished, tmp_path):
     file = tmp_path / "new" / "fixed.onnx"
     words = ["--size", "40x72", "--batch", "2", "--opset", "14", "--probabilities"]

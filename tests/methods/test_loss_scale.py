@@ -74,7 +74,9 @@ def test_loss_scale_halves_on_overflow_and_doubles_after_enough_good_steps():
     assert seen == [512, 512, 1024, 1024, 512]
 
 
-@pytest.mark.parametrize("precision", [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", [pytest.param(p, marks=pytest.mark.slow) for p in ("mixed_bfloat16", "mixed_float16")]
+)
 def test_mixed_precision_takes_nearly_the_step_of_float32(precision, one_replica):
     exact = run(make_game("csa", one_replica), make_batch("csa"))[0]
     keras.mixed_precision.set_global_policy(precision)

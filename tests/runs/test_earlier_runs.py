@@ -31,6 +31,7 @@ def earlier(tmp_path, monkeypatch):
     return tmp_path / RUN
 
 
+@pytest.mark.slow
 def test_the_same_command_finds_the_run_and_goes_on(earlier, capsys):
     settings = config.load("early.json")
     assert session.default_run("early.json", settings) == earlier.relative_to(earlier.parents[1])

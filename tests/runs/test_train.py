@@ -203,6 +203,7 @@ def test_loss_that_is_not_finite_stops_the_run_with_the_step_and_the_term(file, 
     assert not (tmp_path / "run" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_validation_judges_the_network_in_float32_as_evaluate_does(file, tmp_path):
     """In bfloat16 the predictions of this network differ in a good part of the pixels."""
     words = ["train.precision=mixed_bfloat16", "train.steps=2", "method=joint", "train.feature_images=0"]

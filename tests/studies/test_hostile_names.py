@@ -90,6 +90,7 @@ def labels_of(name):
     return f"GA {name}", f"GA+CSA {name}"
 
 
+@pytest.mark.slow
 def test_names_make_no_element_and_no_attribute_of_the_page(page, tmp_path):
     harmless = [f"{i:0{len(name)}d}" for i, name in enumerate(HOSTILE)]
     plain = Outline((make_sweep(tmp_path / "sweep", harmless) / "index.html").read_text())
