@@ -38,12 +38,11 @@ class Contender(NamedTuple):
     method: str
 
 
+PAPERS, BETTER = config.SHIPPED / "demo.json", config.SHIPPED / "demo_better.json"
 CONTENDERS = {  # by the folder of the run
-    "oracle": Contender("oracle (labelled camera images only)", "oracle", config.SHIPPED / "demo.json", "oracle"),
-    "csa": Contender("GA+CSA (the paper's; and all other images)", "GA+CSA", config.SHIPPED / "demo.json", "csa"),
-    "better": Contender(
-        "better (joint + self-training, the same)", "better", config.SHIPPED / "demo_better.json", "joint"
-    ),
+    "oracle": Contender("oracle: the labelled camera images only", "oracle", PAPERS, "oracle"),
+    "csa": Contender("GA+CSA, the paper's: also game and unlabelled images", "GA+CSA", PAPERS, "csa"),
+    "better": Contender("better: the same images, our own settings", "better", BETTER, "joint"),
 }
 BEST = "better"  # is exported
 
@@ -114,7 +113,7 @@ def summary(scores: dict[str, float | None], count: int) -> str:
     first, lines = next(iter(scores.values())), []
     for name, score in scores.items():
         gain = "" if name == next(iter(scores)) or None in (score, first) else f"{score - first:+.2f}"
-        lines.append(f"  {CONTENDERS[name].title:<46}{terminal.percent(score):>6}{gain:>8}".rstrip())
+        lines.append(f"  {CONTENDERS[name].title:<54}{terminal.percent(score):>6}{gain:>8}".rstrip())
     return "\n".join([f"mIoU on {count} unseen camera scenes, last snapshot", *lines])
 
 
