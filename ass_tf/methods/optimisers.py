@@ -107,12 +107,20 @@ class SGD(keras.optimizers.SGD):
     def update_step(self, gradient, variable, learning_rate=None):
         """One step; Keras 2 passes no rate."""
         rate = tf.cast(self.learning_rate if learning_rate is None else learning_rate, variable.dtype)
+        variable = raw([variable])[0]
         gradient = gradient + self.l2 * variable
-        if self.momentum:
-            velocity = self.momentums[_index_of(variable, self)]
-            velocity.assign(self.momentum * velocity + gradient)
-            gradient = gradient + self.momentum * velocity if self.nesterov else velocity
-        variable.assign_sub(rate * gradient)
+        if not self.momentum:
+            variable.assign_sub(rate * gradient)
+            return
+        velocity = raw([self.momentums[_index_of(variable, self)]])[0]
+        tf.raw_ops.ResourceApplyMomentum(
+            var=variable.handle,
+            accum=velocity.handle,
+            lr=rate,
+            grad=gradient,
+            momentum=tf.cast(self.momentum, rate.dtype),
+            use_nesterov=self.nesterov,
+        )
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}
@@ -130,14 +138,27 @@ class Adam(keras.optimizers.Adam):
     def update_step(self, gradient, variable, learning_rate=None):
         """One step; Keras 2 passes no rate."""
         rate = tf.cast(self.learning_rate if learning_rate is None else learning_rate, variable.dtype)
+        index, variable = _index_of(variable, self), raw([variable])[0]
+        first, second = raw([self._momentums[index], self._velocities[index]])
         step = tf.cast(self.iterations + 1, variable.dtype)
-        index = _index_of(variable, self)
-        first, second = self._momentums[index], self._velocities[index]
-        first.assign(self.beta_1 * first + (1 - self.beta_1) * gradient)
-        second.assign(self.beta_2 * second + (1 - self.beta_2) * tf.square(gradient))
-        mean = first / (1 - tf.pow(tf.cast(self.beta_1, step.dtype), step))
-        deviation = tf.sqrt(second / (1 - tf.pow(tf.cast(self.beta_2, step.dtype), step)))
-        variable.assign_sub(rate * mean / (deviation + self.epsilon))
+        power_1, power_2 = (tf.pow(tf.cast(beta, step.dtype), step) for beta in (self.beta_1, self.beta_2))
+        tf.raw_ops.ResourceApplyAdam(  # which adds epsilon before the correction
+            var=variable.handle,
+            m=first.handle,
+            v=second.handle,
+            beta1_power=power_1,
+            beta2_power=power_2,
+            lr=rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon * tf.sqrt(1 - power_2),
+            grad=gradient,
+        )
+
+
+def raw(variables):
+    """tf.Variables of Keras 3's variables, whose gradients the tape knows; Keras 2's are such."""
+    return [v if isinstance(v, tf.Variable) else v.value for v in variables]
 
 
 def _index_of(variable, optimiser):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ass_tf.methods import NORM
 from ass_tf.methods.objectives import DISCRIMINATORS, GENERATOR, Pass
-from ass_tf.methods.optimisers import Optimisers
+from ass_tf.methods.optimisers import Optimisers, raw
 from ass_tf.models import batch_norm, resize
 from ass_tf.models.generator import variables_of
 
@@ -67,7 +67,8 @@ class TrainingStep:
                 the loss scale then skips; the other terms are those before it.
         """
         variant = bool(measure_shares), self.self_training is not None and self.self_training.teacher.is_active()
-        values = self._take(batch, *variant)
+        with graph_as_written():
+            values = self._take(batch, *variant)
         return dict(zip(self._names[variant], values.numpy().tolist()))
 
     @tf.function(autograph=False)
@@ -90,20 +91,22 @@ class TrainingStep:
     def _gradients(self, batch, measure_shares, teaches):
         """The terms as a vector and the gradients of all networks, from one forward pass of G per domain."""
         scale = 1.0 if self.loss_scale is None else self.loss_scale.scale
-        with tf.GradientTape(persistent=True) as tape:
-            passes = self._forward(batch, tape)
-            terms = [term for objective in self.objectives for term in objective.terms(passes)]
-            values = {term.name: self._mean(term.per_image) for term in terms}
-            lowered = {
-                who: {t.name: t.weight * values[t.name] for t in terms if t.trains == who}
-                for who in (GENERATOR, DISCRIMINATORS)
-            }
-            moving = {name: scale * weighted for name, weighted in lowered[GENERATOR].items()}
-            of_generator = tf.add_n(list(moving.values()))
-            of_discriminators = scale * sum(lowered[DISCRIMINATORS].values(), tf.zeros([]))
-        # Who learns from a sum is chosen here: G's does not reach the discriminators' variables, nor theirs G's.
         weights = [raw(variables) for variables in self.variables]
-        gradients = [*tape.gradient(of_generator, weights[:2]), *tape.gradient(of_discriminators, weights[2:])]
+        # Who learns from a sum is chosen here: G's does not reach the discriminators' variables, nor theirs G's.
+        with tf.GradientTape(persistent=measure_shares, watch_accessed_variables=False) as tape:
+            tape.watch(weights[:2])
+            passes = self._forward(batch, tape)
+            with tf.GradientTape(watch_accessed_variables=False) as inner:
+                inner.watch(weights[2:])
+                terms = [term for objective in self.objectives for term in objective.terms(passes)]
+                values = {term.name: self._mean(term.per_image) for term in terms}
+                lowered = {
+                    who: {t.name: t.weight * values[t.name] for t in terms if t.trains == who}
+                    for who in (GENERATOR, DISCRIMINATORS)
+                }
+                moving = {name: scale * weighted for name, weighted in lowered[GENERATOR].items()}
+                sums = tf.add_n(list(moving.values())), scale * sum(lowered[DISCRIMINATORS].values(), tf.zeros([]))
+        gradients = [*tape.gradient(sums[0], weights[:2]), *inner.gradient(sums[1], weights[2:])]
         if self.loss_scale is not None:
             gradients = tf.nest.map_structure(lambda g: g / scale, gradients)
         if self.clip_norm is not None:
@@ -122,17 +125,18 @@ class TrainingStep:
     def _forward(self, batch, tape):
         """G's one pass per domain: dict of role -> Pass, logits upsampled to the images' size."""
         passes = {}
-        for role in ROLES:
-            if role not in batch or role not in self.reads:
-                continue
-            images, labels = (batch[role], None) if role == "unlabelled" else batch[role]
-            with contextlib.ExitStack() as stack:
-                if role not in self.moves_generator:
-                    stack.enter_context(tape.stop_recording())  # no backward pass
-                if role == "source" and self.target_statistics:
-                    stack.enter_context(batch_norm.momentum_set(self.networks.generator, 1.0))
-                features, logits = self.networks.generator(images, training=True)
-                passes[role] = Pass(features, resize.upsample(logits, tf.shape(images)[1:3]), labels)
+        with batch_norm.moved_together():
+            for role in ROLES:
+                if role not in batch or role not in self.reads:
+                    continue
+                images, labels = (batch[role], None) if role == "unlabelled" else batch[role]
+                with contextlib.ExitStack() as stack:
+                    if role not in self.moves_generator:
+                        stack.enter_context(tape.stop_recording())  # no backward pass
+                    if role == "source" and self.target_statistics:
+                        stack.enter_context(batch_norm.momentum_set(self.networks.generator, 1.0))
+                    features, logits = self.networks.generator(images, training=True)
+                    passes[role] = Pass(features, resize.upsample(logits, tf.shape(images)[1:3]), labels)
         return passes
 
     def _clipped(self, groups):
@@ -154,11 +158,22 @@ class TrainingStep:
                 optimiser.apply_gradients(list(zip(gradient, variables)))
 
 
-def raw(variables):
-    """tf.Variables of Keras 3's variables, whose gradients the tape knows; Keras 2's are such."""
-    return [v if isinstance(v, tf.Variable) else v.value for v in variables]
-
-
 def _count_overflows(gradients):
     finite = [tf.reduce_all(tf.math.is_finite(g)) for g in tf.nest.flatten(gradients)]
     return tf.cast(tf.logical_not(tf.reduce_all(finite)), tf.int32)
+
+
+@contextlib.contextmanager
+def graph_as_written():
+    """TensorFlow's optimiser of graphs is off within, on CPUs.
+
+    It took seconds before the first step, and no step became shorter by it. On GPUs it also chooses the layout of
+    images in memory, so there it stays on.
+    """
+    key = "disable_meta_optimizer"
+    before = tf.config.optimizer.get_experimental_options().get(key, False)
+    tf.config.optimizer.set_experimental_options({key: before or not tf.config.list_logical_devices("GPU")})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({key: before})

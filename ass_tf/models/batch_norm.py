@@ -2,6 +2,9 @@
 
 import contextlib
 import math
+import threading
+from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -52,14 +55,20 @@ class BatchNorm(layers.BatchNormalization):
         return outputs
 
     def _keep(self, mean, variance, inputs):
-        """The running statistics move towards a batch's."""
+        """The running statistics move towards a batch's, now or at the end of `moved_together`."""
         count = math.prod(n or 0 for n in inputs.shape[:-1]) or tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
         share = 1.0 - self.momentum
         # The operation returns the unbiased variance, Keras 3 keeps the biased one.
-        pairs = (self.moving_mean, mean, share), (self.moving_variance, variance, share * ((count - 1) / count))
-        for running, new, share in pairs:
-            running = here(running)
-            running.assign(running * self.momentum + new * share)
+        moves = [
+            _Move(here(self.moving_mean), mean, self.momentum, share),
+            _Move(here(self.moving_variance), variance, self.momentum, share * ((count - 1) / count)),
+        ]
+        waiting = getattr(_together, "moves", None)
+        if waiting is not None and isinstance(count, int):
+            waiting.extend(moves)
+            return
+        for move in moves:
+            move.running.assign(move.running * move.momentum + move.new * move.share)
 
     def _by_running_statistics(self, inputs):
         """Not the fused operation: TensorFlow hands it to oneDNN together with the convolution before it, which then
@@ -81,6 +90,48 @@ class BatchNorm(layers.BatchNormalization):
             return outputs, lambda pull: pull * tf.cast(factor, pull.dtype)
 
         return passed(inputs)
+
+
+class _Move(NamedTuple):
+    """running -> momentum x running + share x new."""
+
+    running: tf.Variable
+    new: tf.Tensor
+    momentum: float
+    share: float
+
+
+_together = threading.local()
+
+
+@contextlib.contextmanager
+def moved_together():
+    """Within the context passes leave all running statistics as they are; at its end they move, in the passes' order.
+
+    The values are those of moving them one by one. The graph needs a fraction of the operations: vectors that join
+    the statistics of all layers move once per pass.
+    """
+    _together.moves = moves = []
+    try:
+        yield
+    finally:
+        _together.moves = None
+    values = {move.running.ref(): tf.convert_to_tensor(move.running) for move in moves}
+    rounds, count = [], Counter()
+    for move in moves:
+        key = move.running.ref()
+        if count[key] == len(rounds):
+            rounds.append([])
+        rounds[count[key]].append(move)
+        count[key] += 1
+    for one in rounds:
+        keys = [move.running.ref() for move in one]
+        sizes = [key.deref().shape[0] for key in keys]
+        momentum, share = (np.repeat(np.float32(f), sizes) for f in zip(*((m.momentum, m.share) for m in one)))
+        joined = tf.concat([values[key] for key in keys], 0) * momentum + tf.concat([m.new for m in one], 0) * share
+        values.update(zip(keys, tf.split(joined, sizes)))
+    for key, value in values.items():
+        key.deref().assign(value)
 
 
 def here(variable):

@@ -147,8 +147,9 @@ def build_step(
     with strategy.scope(), trained.precision(policy):
         build = partial(build_generator, len(config.class_names), config.model, synchronised=replicas > 1)
         generator = build()
-        if not resumed:
-            initial.load_initial(generator, config.model)
+    if not resumed:
+        initial.load_initial(generator, config.model)  # whose model of its own need not be on every device
+    with strategy.scope(), trained.precision(policy):
         teacher = self_training.Teacher(build(), generator, config.self_training) if config.self_trains else None
         networks = objectives.with_discriminators(generator, config.recipe, config.discriminators)
         movers = optimisers.build_optimisers(networks, config.optimiser)

@@ -122,7 +122,7 @@ def passes_of(generator, images):
     """Forward and backward for I_s and I_tl, forward for I_tu, as a graph function."""
     import tensorflow as tf
 
-    from ass_tf.methods.step import raw
+    from ass_tf.methods.optimisers import raw
     from ass_tf.models.generator import variables_of
 
     backbone, head = variables_of(generator)

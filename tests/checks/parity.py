@@ -45,7 +45,7 @@ from parity_sides import (
 
 from ass_tf.config import schema
 from ass_tf.methods import losses, optimisers
-from ass_tf.methods.step import raw
+from ass_tf.methods.optimisers import raw
 from ass_tf.models import resize
 from ass_tf.models.generator import build_generator, variables_of
 from ass_tf.weights import initial, torch_names

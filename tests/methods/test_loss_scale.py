@@ -8,7 +8,8 @@ from games import changed, make_batch, make_game, run, weights_of
 from games import eager as eager  # a fixture
 
 from ass_tf.methods.loss_scale import LossScale
-from ass_tf.methods.step import TrainingStep, raw
+from ass_tf.methods.optimisers import raw
+from ass_tf.methods.step import TrainingStep
 
 
 def test_float16_overflow_skips_the_step(one_replica):

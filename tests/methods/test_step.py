@@ -10,7 +10,8 @@ from goldens import NUMBERS
 
 from ass_tf.labels import IGNORE
 from ass_tf.methods import losses, optimisers
-from ass_tf.methods.step import raw
+from ass_tf.methods.optimisers import raw
+from ass_tf.methods.step import graph_as_written
 from ass_tf.models import resize
 from ass_tf.models.generator import variables_of
 
@@ -214,3 +215,10 @@ def test_decay_reaches_kernels_and_head_biases(one_replica):
     rates = [0.01] * len(backbone) + [0.1] * len(head)
     for rate, old, variable in zip(rates, before, backbone + head):
         np.testing.assert_allclose(variable.numpy(), old * (1 - rate * 1.9 * 0.5), rtol=1e-5, atol=1e-8)
+
+
+def test_the_graph_optimiser_is_off_for_a_step_alone():
+    options = tf.config.optimizer.get_experimental_options
+    with graph_as_written():
+        assert options()["disable_meta_optimizer"] == (not tf.config.list_physical_devices("GPU"))
+    assert not options()["disable_meta_optimizer"]

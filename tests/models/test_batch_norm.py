@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from ass_tf.models.batch_norm import BatchNorm, momentum_set
+from ass_tf.models.batch_norm import BatchNorm, momentum_set, moved_together
 from ass_tf.runs import trained
 
 SHAPE = (2, 9, 7, 5)
@@ -91,3 +91,31 @@ def test_frozen_and_inference_move_no_statistics():
         before = ours.get_weights()
         run(ours, normal(0), training)
         np.testing.assert_array_equal(ours.get_weights(), before)
+
+
+def test_moved_together_statistics_are_those_of_moving_them_one_by_one():
+    network = type("", (), {"layers": [both("float32")[0], both("float32")[0]]})
+    before = [layer.get_weights() for layer in network.layers]
+
+    def passes():
+        for seed, momentum in enumerate((0.9, 1.0, 0.7)):
+            with momentum_set(network, momentum):
+                outputs = normal(seed, spread=2.0, middle=1.0)
+                for layer in network.layers:
+                    outputs = layer(outputs, training=True)
+
+    @tf.function
+    def together():
+        with moved_together():
+            passes()
+
+    found = []
+    for moved in (tf.function(passes), together):
+        for layer, weights in zip(network.layers, before):
+            layer.set_weights(weights)
+        moved()
+        found.append([layer.get_weights() for layer in network.layers])
+    for one_by_one, joined in zip(*found):
+        assert not np.array_equal(one_by_one[2], before[0][2])
+        for expected, value in zip(one_by_one, joined):
+            np.testing.assert_array_equal(value, expected)
