@@ -9,7 +9,16 @@ from ass_tf.config import ConfigError
 from ass_tf.config import __main__ as config_command
 
 ROOT = Path(__file__).parents[2]
-SWEEPS = ("table1", "table2", "table3", "carla_camvid", "carla_camvid_better_table", "demo_table")
+SWEEPS = (
+    "table1",
+    "table2",
+    "table3",
+    "carla_camvid",
+    "carla_camvid_better_table",
+    "carla_camvid_ablations",
+    "camvid11_table",
+    "demo_table",
+)
 FILES = sorted(file for file in (ROOT / "configs").glob("*.json") if file.stem not in SWEEPS)
 SECTIONS = ("batch", "augmentation", "model", "discriminators", "losses", "optimiser", "train")
 
