@@ -2,7 +2,8 @@
 
     python -m ass_tf.train --config configs/gta_csa.json [--set optimiser.lr=1e-4 ...] [--run DIR]
 
-The same command goes on where a killed run stopped.
+The same command goes on where a killed run stopped. On several machines start it on each, with TF_CONFIG set, or with
+--cluster or --workers: docs/cluster.md.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from ass_tf import config
 from ass_tf.runs import loop, session
 from ass_tf.runs.folder import RunFolder
+from ass_tf.system import cluster as clusters
 from ass_tf.system import option, terminal
 
 
@@ -30,14 +32,20 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.t
         metavar="DIR",
         help="run folder (default: runs/<file>-<digest of the settings>)",
     )
+    add("--cluster", choices=("slurm", "kubernetes"), help="one of several workers, which this scheduler has started")
+    add("--workers", metavar="HOST:PORT,...", help="all workers of the run, of which the first writes")
+    add("--worker", type=option.number(0), metavar="I", help="which of them this one is, from 0")
     options = parser.parse_args(arguments)
     try:
+        cluster = clusters.find(options.cluster, options.workers, options.worker)
         settings = config.load(options.config, options.set)
         run = Path(session.default_run(options.config, settings) if options.run is None else options.run)
-        print(f"run folder: {run}", flush=True)
-        result = loop.train(settings, run)
-    except config.ConfigError as error:
+        print(f"run folder: {run}" if cluster is None else f"run folder: {run}; {cluster}", flush=True)
+        result = loop.train(settings, run, cluster=cluster)
+    except (config.ConfigError, clusters.ClusterError) as error:
         return terminal.complain(error, 2)
+    except session.WorkerLost as error:
+        return terminal.complain(error, clusters.LOST)
     except (ValueError, OSError) as error:
         return terminal.complain(error, 1)
     except KeyboardInterrupt:

@@ -29,6 +29,7 @@ Image.core.set_block_size(2**20)
 Image.core.set_blocks_max(64)
 
 PLAIN = schema.Augmentation()
+ONE = range(1)  # the only replica
 DRAWS = 10  # random numbers of a sample: mirror, zoom, left, top, brightness, contrast, saturation, three of tint
 
 
@@ -103,22 +104,38 @@ def read_pair(pair, domain, draws=(0.0,) * DRAWS, *, flip=False, scale=1.0):
     return image, train_ids_of(label, domain, pair.label)
 
 
-def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augmentation=PLAIN, rare=None):
+def batches(
+    domain,
+    *,
+    batch,
+    seed,
+    stream,
+    start_step=0,
+    with_labels=True,
+    augmentation=PLAIN,
+    rare=None,
+    replicas=ONE,
+    of=1,
+):
     """Endless batches of a domain; which images a step holds depends on `seed`, `stream` and the step's number only.
+
+    A step has one batch for each replica, in their order; they share the step's images out.
 
     Args:
         domain: Domain.
-        batch: int, b. Images per step.
+        batch: int. Images per step, over all replicas.
         seed: int.
         stream: int or str. Domains of different streams draw independently.
         start_step: int. Number of the first step.
         with_labels: bool.
         augmentation: schema.Augmentation.
         rare: what `balance.sampling_table` returns, for rare-class sampling; None: every image in turn.
+        replicas: range. Those to read for.
+        of: int. Number of all replicas, of which `batch` is a multiple.
 
     Returns:
         dataset: tf.data.Dataset of images, float32 (b, h, w, 3) from 0 to 255; with labels, of (images, labels), the
-            latter int32 (b, h, w).
+            latter int32 (b, h, w); b = batch / of.
 
     Raises:
         DataError: the domain is empty, or a label is needed and missing.
@@ -128,13 +145,15 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augm
     unlabelled = next((pair.image for pair in domain.pairs if with_labels and pair.label is None), None)
     if unlabelled:
         raise DataError(f"{unlabelled}: has no label.")
-    (h, w), count = domain.size, len(domain.pairs)
+    (h, w), count, each = domain.size, len(domain.pairs), batch // of
+    here = each * len(replicas)  # images per step
     key, changes = order.key_of(seed, stream, "order"), order.key_of(seed, stream, "augmentation")
     in_turn = functools.partial(order.index_of, count=count, key=key)
     place_of = in_turn if rare is None else order.by_class(*rare, key)
     pairs = domain.pairs if with_labels else [dataclasses.replace(pair, label=None) for pair in domain.pairs]
 
-    def choose(sample):
+    def choose(position):
+        sample = position // here * batch + each * replicas.start + position % here
         draws = tf.zeros([DRAWS])
         if augmentation != PLAIN:
             draws = tf.random.stateless_uniform(
@@ -144,9 +163,9 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augm
 
     def read(indices, draws):
         with _gate:
-            images = _aligned((batch, h, w, 3), np.float32)
-            train_ids = _aligned((batch, h, w) if with_labels else (batch, 0), np.int32)
-            for i in range(0 if _gate.closed else batch):
+            images = _aligned((each, h, w, 3), np.float32)
+            train_ids = _aligned((each, h, w) if with_labels else (each, 0), np.int32)
+            for i in range(0 if _gate.closed else each):
                 image, label = read_pair(
                     pairs[indices[i]], domain, draws[i], flip=augmentation.flip, scale=augmentation.scale
                 )
@@ -158,18 +177,18 @@ def batches(domain, *, batch, seed, stream, start_step=0, with_labels=True, augm
     def load(indices, draws):
         # Stateless, or deterministic mode would run one call at a time.
         images, train_ids = tf.numpy_function(read, [indices, draws], (tf.float32, tf.int32), stateful=False)
-        images = tf.ensure_shape(images, [batch, h, w, 3])
+        images = tf.ensure_shape(images, [each, h, w, 3])
         if augmentation.colour:
             images = colour.recolour(images, draws, augmentation.colour)
-        return (images, tf.ensure_shape(train_ids, [batch, h, w])) if with_labels else images
+        return (images, tf.ensure_shape(train_ids, [each, h, w])) if with_labels else images
 
-    samples = tf.data.Dataset.range(start_step * batch, np.iinfo(np.int64).max)
-    chosen = samples.map(choose).batch(batch, drop_remainder=True)
+    positions = tf.data.Dataset.range(start_step * here, np.iinfo(np.int64).max)
+    chosen = positions.map(choose).batch(each, drop_remainder=True)
     return chosen.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def training_dataset(domains, batch, augmentation, seed, start_step=0, rare=None):
-    """What each step of training reads.
+def training_dataset(domains, batch, augmentation, seed, start_step=0, rare=None, replicas=ONE, of=1):
+    """What each step of training reads: one element for each of the replicas, in their order.
 
     Args:
         domains: dict of role -> Domain; of the roles source, labelled and unlabelled those that are read.
@@ -178,6 +197,7 @@ def training_dataset(domains, batch, augmentation, seed, start_step=0, rare=None
         seed: int.
         start_step: int. Number of the first step.
         rare: dict of role -> what `balance.sampling_table` returns, for rare-class sampling in that role.
+        replicas, of: as in `batches`.
 
     Returns:
         dataset: tf.data.Dataset of dict: `source` and `labelled` (images, labels), `unlabelled` images, as `batches`.
@@ -192,23 +212,24 @@ def training_dataset(domains, batch, augmentation, seed, start_step=0, rare=None
             with_labels=role != "unlabelled",
             augmentation=augmentation,
             rare=(rare or {}).get(role),
+            replicas=replicas,
+            of=of,
         )
         for role in ("source", "labelled", "unlabelled")
         if role in domains
     }
     options = tf.data.Options()
     options.deterministic = True
-    # One host reads for all its replicas; there are no files to share out.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return tf.data.Dataset.zip(parts).prefetch(2).with_options(options)
+    return tf.data.Dataset.zip(parts).prefetch(2 * len(replicas)).with_options(options)
 
 
-def evaluation_pairs(domain, skip=None):
+def evaluation_pairs(domain, skip=None, places=None):
     """The pairs of a domain in order, read ahead in threads.
 
     Args:
         domain: Domain.
         skip: function of the error, called in place of raising it.
+        places: ints. Those of the pairs that are read; None: all.
 
     Yields:
         name: str.
@@ -230,7 +251,7 @@ def evaluation_pairs(domain, skip=None):
         return pair.name, np.asarray(image.resize((w, h), Image.Resampling.BICUBIC), np.float32), label
 
     workers = min(os.cpu_count() or 1, 8)
-    pairs = iter(domain.pairs)
+    pairs = iter(domain.pairs if places is None else [domain.pairs[place] for place in places])
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         waiting = [pool.submit(read, pair) for pair in itertools.islice(pairs, 2 * workers)]
         while waiting:

@@ -46,18 +46,22 @@ class TrainingStep:
         self.self_training, self.clip_norm = self_training, clip_norm
         self.objectives = [*objectives, *([self_training] if self_training else [])]
         self._names = {}  # of the terms: (measure_shares, teaches) -> list
+        self.stopping = False
         self.reads = {role for objective in self.objectives for role in objective.reads}
         self.moves_generator = {role for objective in self.objectives for role in objective.moves}
         backbone, head = variables_of(networks.generator)
         self.variables = Optimisers(backbone, head, *(n.trainable_variables if n else [] for n in networks[1:]))
 
-    def take(self, batch, measure_shares=False):
+    def take(self, batch, measure_shares=False, stop=False):
         """One alternating step on every replica.
+
+        `stopping` says afterwards whether `stop` was true on any worker.
 
         Args:
             batch: dict with those of "source" and "labelled": (images, labels), "unlabelled": images, that the method
                 uses; values per replica, as `strategy.experimental_distribute_dataset` gives them.
             measure_shares: bool. Also measure how much each term moves G, which takes a backward pass for each.
+            stop: bool. Whether this worker was asked to stop.
 
         Returns:
             terms: dict of float: the losses of equations 1 to 8 before their weights, by the names of their
@@ -68,16 +72,17 @@ class TrainingStep:
         """
         variant = bool(measure_shares), self.self_training is not None and self.self_training.teacher.is_active()
         with graph_as_written():
-            values = self._take(batch, *variant)
-        return dict(zip(self._names[variant], values.numpy().tolist()))
+            *values, stops = self._take(batch, *variant, tf.constant(float(stop))).numpy().tolist()
+        self.stopping = stops > 0
+        return dict(zip(self._names[variant], values))
 
     @tf.function(autograph=False)
-    def _take(self, batch, measure_shares, teaches):
-        """The same, the terms as one vector, whose names are noted when the graph is made."""
+    def _take(self, batch, measure_shares, teaches, stop):
+        """The same, the terms and `stop` as one vector; their names are noted when the graph is made."""
         mixed, sureness = self.strategy.run(self.self_training.mix, (batch,)) if teaches else ((), ())
         if teaches:
             batch = {**batch, "mixed": mixed}
-        terms, gradients = self.strategy.run(self._gradients, (batch, measure_shares, teaches))
+        terms, gradients = self.strategy.run(self._gradients, (batch, measure_shares, teaches, stop))
         if self.loss_scale is None:
             self.strategy.run(self._update, (gradients,))
         else:
@@ -88,8 +93,8 @@ class TrainingStep:
             self.strategy.run(self.self_training.teacher.follow, (sureness if teaches else None,))
         return self.strategy.reduce("SUM", terms, axis=None)
 
-    def _gradients(self, batch, measure_shares, teaches):
-        """The terms as a vector and the gradients of all networks, from one forward pass of G per domain."""
+    def _gradients(self, batch, measure_shares, teaches, stop):
+        """The terms and `stop` as a vector, and the gradients of all networks; one forward pass of G per domain."""
         scale = 1.0 if self.loss_scale is None else self.loss_scale.scale
         weights = [raw(variables) for variables in self.variables]
         # Who learns from a sum is chosen here: G's does not reach the discriminators' variables, nor theirs G's.
@@ -116,7 +121,7 @@ class TrainingStep:
                 gradient = tape.gradient(weighted, [*weights[0], *weights[1]])  # None where the term does not reach
                 values[NORM + name] = tf.linalg.global_norm(gradient) / scale / self._replicas
         self._names[measure_shares, teaches] = list(values)
-        return tf.stack(list(values.values())), gradients
+        return tf.stack([*values.values(), stop]), gradients
 
     @property
     def _replicas(self):

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ass_tf.methods import ACCURACY, NORM
-from ass_tf.runs.watch import Watch, accuracies
+from ass_tf.methods.watch import Watch, accuracies
 from ass_tf.system import process, storage, terminal
 
 
@@ -174,6 +174,25 @@ class Journal:
         self.board.flush()
         accuracy = terminal.percent(scores.pixel_accuracy)
         self.say(f"step {step}: mIoU {terminal.mean_of(scores.miou, scores.iou)}, pixel accuracy {accuracy}")
+
+
+class Quiet:
+    """In a Journal's place on the workers that do not write."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def say(self, text):
+        """Nothing, as all that follow."""
+
+    def step(self, step, terms, waited): ...
+
+    def pause(self, seconds): ...
+
+    def validation(self, step, scores, picture): ...
 
 
 def _short(name):

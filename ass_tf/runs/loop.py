@@ -5,6 +5,7 @@ Whatever `train.precision` is, validations judge G in float32, as `ass_tf.evalua
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import signal
@@ -17,30 +18,11 @@ from ass_tf.config import Config
 from ass_tf.methods import NORM
 from ass_tf.runs import claiming, session
 from ass_tf.runs.folder import RunFolder
-from ass_tf.runs.session import TrainingError
+from ass_tf.runs.session import TrainingError, WorkerLost
 from ass_tf.system import process, terminal
+from ass_tf.system.cluster import Cluster
 
 ADVICE = "The last snapshot is from before; a lower optimiser.lr may help."
-
-
-class Interruption:
-    """Notes SIGTERM and Ctrl-C, so that the loop can save first; another Ctrl-C ends at once."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def __enter__(self) -> Interruption:
-        self.before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: Any) -> None:
-        if self.signal is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal = number
 
 
 @dataclasses.dataclass
@@ -85,14 +67,15 @@ class RunState:
             self.best = self.last
 
 
-def train(config: Config, run: str | Path, strategy: Any = None) -> dict[str, Any]:
+def train(config: Config, run: str | Path, strategy: Any = None, cluster: Cluster | None = None) -> dict[str, Any]:
     """Trains, or goes on training, in a run folder.
 
     Args:
         config: the settings.
         run: the folder; made if it is not there, resumed if it holds a run whose settings differ in nothing that would
-            change a weight.
-        strategy: tf.distribute.Strategy; default `session.build_strategy()`.
+            change a weight. Several workers share it, and the first writes.
+        strategy: tf.distribute.Strategy; default `session.build_strategy(cluster)`.
+        cluster: the workers of the run, of which this process is one; None: it is the only one.
 
     Returns:
         result: what result.json holds: the scores of the last and the best snapshot.
@@ -101,17 +84,56 @@ def train(config: Config, run: str | Path, strategy: Any = None) -> dict[str, An
         ConfigError, DataError, RunFolderError, TrainingError: one line that says what is wrong.
         SystemExit: SIGTERM or Ctrl-C came, and a snapshot was saved.
     """
-    folder = RunFolder(run)
-    with claiming.claim(folder, config):
+    folder, chief = RunFolder(run), cluster is None or cluster.index == 0
+    with claiming.claim(folder, config) if chief else contextlib.nullcontext():
         if (result := session.finished(folder, config)) is not None:
             print(f"{folder}: finished before; nothing is left to do.", flush=True)
             return result
         domains = datasets.open_roles(config)
-        with terminal.show_progress("checking the data") as progress:
+        with terminal.show_progress("checking the data") if chief else contextlib.nullcontext() as progress:
             facts = datasets.check(domains, progress)
-        for line in datasets.unmatched(domains, config.class_names):
+        for line in datasets.unmatched(domains, config.class_names) if chief else ():
             print(f"note: {line}", flush=True)
-        state = _train(config, folder, domains, facts, strategy)
+        return _train(config, folder, domains, facts, strategy, cluster)
+
+
+def _train(
+    config: Config,
+    run: RunFolder,
+    domains: dict[str, Any],
+    facts: dict[str, datasets.Facts],
+    strategy: Any,
+    cluster: Cluster | None,
+) -> dict[str, Any]:
+    """The part that needs TensorFlow: builds or restores everything, and trains to the end."""
+    process.start_tensorflow()
+    import tensorflow as tf
+
+    from ass_tf.runs import journal, snapshots
+    from ass_tf.runs.workers import Workers, check_alike
+
+    if config.train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    state, workers = RunState(), None
+    try:
+        workers = Workers(strategy or session.build_strategy(cluster), cluster)
+        computed = session.resolved(run, config, quiet=not workers.is_chief)
+        check_alike(workers, computed, domains, facts, max(run.snapshots(), default=0))
+        step, trackable = session.build_step(computed, workers.strategy, facts, resumed=bool(run.snapshots()))
+        saved = snapshots.restore(run, trackable)  # a run that cannot go on stays as it is
+        if saved is not None:
+            state = RunState.from_json(run.state()[1])
+        workers.wait()  # all have read what the chief may change now
+        if workers.is_chief:
+            changed = session.take_over(run, config, domains)
+            if saved is not None:
+                state = RunState.from_json(run.state()[1])  # which it may have changed
+            run.cut_log(state.step, state.unvalidated)
+            journal.cut_board(run.board, state.step, state.unvalidated)
+            snapshots.prune(run, state.to_json())
+            session.write_session(run, computed, workers, changed)
+        with process.Interruption() as interruption:
+            _Loop(computed, run, domains, facts, step, trackable, state, interruption, workers).go_on()
         result = {
             "last": state.last,
             "best": state.best,
@@ -119,45 +141,21 @@ def train(config: Config, run: str | Path, strategy: Any = None) -> dict[str, An
             "labelled_images": len(domains["labelled"].pairs) if "labelled" in domains else 0,
             "initial_weights": config.model.weights or "random",
         }
-        folder.write_result(result)
-        return result
-
-
-def _train(
-    config: Config, run: RunFolder, domains: dict[str, Any], facts: dict[str, datasets.Facts], strategy: Any
-) -> RunState:
-    """The part that needs TensorFlow: builds or restores everything, and trains to the end."""
-    process.start_tensorflow()
-    import tensorflow as tf
-
-    from ass_tf.runs import journal, snapshots
-
-    if config.train.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    state = RunState()
-    try:
-        strategy = strategy or session.build_strategy()
-        computed = session.resolved(run, config)
-        step, trackable = session.build_step(computed, strategy, facts, resumed=bool(run.snapshots()))
-        saved = snapshots.restore(run, trackable)  # a run that cannot go on stays as it is
-        changed = session.take_over(run, config, domains)
-        if saved is not None:
-            state = RunState.from_json(run.state()[1])
-        run.cut_log(state.step, state.unvalidated)
-        journal.cut_board(run.board, state.step, state.unvalidated)
-        snapshots.prune(run, state.to_json())
-        session.write_session(run, computed, strategy, changed)
-        with Interruption() as interruption:
-            _Loop(computed, run, domains, facts, step, trackable, state, interruption).go_on()
-    except tf.errors.OpError as error:  # a file that became unreadable, a full disk or memory
+        if workers.is_chief:
+            run.write_result(result)
+        workers.wait()
+    except tf.errors.OpError as error:  # a file that became unreadable, a full disk or memory, a worker that is gone
+        if workers and (line := workers.lost(error)):
+            raise WorkerLost(f"after step {state.step}: {line}; start all workers again.") from None
         raise TrainingError(f"after step {state.step}: {terminal.reason(error)}") from None
-    return state
+    return result
 
 
 class _Loop:
     """Steps up to the last one, with what belongs to each; keeps `state` up to date."""
 
-    def __init__(self, config, run, domains, facts, step, trackable, state, interruption) -> None:
+    def __init__(self, config, run, domains, facts, step, trackable, state, interruption, workers) -> None:
+        self.workers, self.agreed = workers, False  # whether a worker was asked to stop, as all know
         self.config, self.run, self.domains, self.training_step = config, run, domains, step
         self.rare = session.rare_classes(config, facts)
         self.trackable, self.state, self.interruption = trackable, state, interruption
@@ -171,19 +169,26 @@ class _Loop:
 
         config, state, start = self.config, self.state, self.state.step
         batch = {role: count for role, count in config.batch.model_dump().items() if role in self.domains}
-        dataset = pipeline.training_dataset(self.domains, batch, config.augmentation, config.seed, start, self.rare)
-        batches = iter(self.training_step.strategy.experimental_distribute_dataset(dataset))
-        if not start:
+        strategy, chief = self.workers.strategy, self.workers.is_chief
+
+        def dataset(_):
+            of = self.workers.replicas, strategy.num_replicas_in_sync
+            return pipeline.training_dataset(
+                self.domains, batch, config.augmentation, config.seed, start, self.rare, *of
+            )
+
+        batches = iter(strategy.distribute_datasets_from_function(dataset))
+        if not start and chief:
             features.note(self.run, "before", self.judge, self.domains, config)
-        with journal.Journal(
-            self.run,
-            steps=config.train.steps,
-            start=start,
-            images_per_step=sum(batch.values()),
-            log_every=config.train.log_every,
-            window=state.window,
-            watch=state.watch,
-        ) as self.log:
+        settings = {
+            "steps": config.train.steps,
+            "start": start,
+            "images_per_step": sum(batch.values()),
+            "log_every": config.train.log_every,
+            "window": state.window,
+            "watch": state.watch,
+        }
+        with journal.Journal(self.run, **settings) if chief else journal.Quiet() as self.log:
             if start:
                 self.log.say(f"{self.run}: going on after step {start}.")
             if state.unvalidated:
@@ -192,7 +197,14 @@ class _Loop:
                 self._take_step(batches, first=state.step == start)
                 last = state.step == config.train.steps
                 self._conclude("validation" in self.domains and (last or state.step % config.train.validate_every == 0))
-        features.note(self.run, "after", self.judge, self.domains, config)
+        if chief:
+            features.note(self.run, "after", self.judge, self.domains, config)
+
+    @property
+    def stop(self) -> int | None:
+        """The signal to stop by; of several workers when all know that one of them has it."""
+        own = self.interruption.signal
+        return own if self.workers.count == 1 else (own or signal.SIGTERM) if self.agreed else None
 
     def _take_step(self, batches: Any, first: bool) -> None:
         train, step = self.config.train, self.state.step + 1
@@ -202,7 +214,8 @@ class _Loop:
         if first:
             process.keep_freed()  # again: the first batch has undone it (TensorFlow's ApplyPython311MemoryPatch)
         measured = bool(train.shares_every) and step % train.shares_every == 0
-        terms = self.training_step.take(images, measured)
+        terms = self.training_step.take(images, measured, bool(self.interruption.signal))
+        self.agreed |= self.training_step.stopping
         if self.training_step.loss_scale is not None:
             terms = _without_overflow(terms)
         for name in (name for name, value in terms.items() if not math.isfinite(value)):
@@ -212,8 +225,8 @@ class _Loop:
 
     def _conclude(self, validate: bool) -> None:
         """What a step may end with: validation, snapshot, and the end of the process."""
-        train, state, stop = self.config.train, self.state, self.interruption.signal
-        if not (validate or state.step % train.checkpoint_every == 0 or state.step == train.steps or stop):
+        train, state = self.config.train, self.state
+        if not (validate or state.step % train.checkpoint_every == 0 or state.step == train.steps or self.stop):
             return
         from ass_tf.runs import snapshots
 
@@ -221,9 +234,11 @@ class _Loop:
         _refuse_non_finite_weights(state.step, self.training_step.networks)
         if validate:
             self._validate()
-        snapshots.save(self.run, self.trackable, state.to_json())
+        if self.workers.is_chief:
+            snapshots.save(self.run, self.trackable, state.to_json())
+        self.workers.wait()  # none ends before it is saved
         self.log.pause(time.perf_counter() - before)
-        stop = self.interruption.signal  # it may have come meanwhile
+        stop = self.stop  # it may have come meanwhile
         if stop and (state.step < train.steps or state.unvalidated):
             self.log.say(f"{self.run}: saved step {state.step}; the same command goes on from there.")
             raise SystemExit(128 + stop)
@@ -238,9 +253,10 @@ class _Loop:
                 self.domains["validation"],
                 self.config.class_names,
                 is_interrupted=lambda: bool(self.interruption.signal),
+                workers=self.workers,
             )
         except validation.Interrupted:
-            self.state.unvalidated = True
+            self.state.unvalidated = self.agreed = True
         else:
             self.state.note(scores.to_json())
             self.log.validation(self.state.step, scores, picture)

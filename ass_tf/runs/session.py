@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ass_tf
 from ass_tf import datasets
@@ -20,12 +20,20 @@ from ass_tf.config import Config, ConfigError, dump
 from ass_tf.runs import claiming, trained
 from ass_tf.runs.folder import RunFolder, RunFolderError
 from ass_tf.system import storage
+from ass_tf.system.cluster import Cluster
+
+if TYPE_CHECKING:
+    from ass_tf.runs.workers import Workers
 
 LABELLED = ("source", "labelled")  # roles that are trained on with labels
 
 
 class TrainingError(ValueError):
     """Training cannot go on; the message is one line."""
+
+
+class WorkerLost(TrainingError):
+    """Another worker has gone: all must be started again."""
 
 
 def default_run(file: str | Path, config: Config) -> Path:
@@ -52,10 +60,10 @@ def _records(run: Path, config: Config) -> bool:
         return False
 
 
-def resolved(run: RunFolder, config: Config) -> Config:
+def resolved(run: RunFolder, config: Config, quiet: bool = False) -> Config:
     """The settings with `train.precision` as a policy of Keras: the one that a run began with, or this machine's best.
 
-    Prints a hint if a run that begins leaves much of the machine unused.
+    Prints a hint if a run that begins leaves much of the machine unused, unless `quiet`.
     """
     from ass_tf.methods import precision
 
@@ -64,19 +72,19 @@ def resolved(run: RunFolder, config: Config) -> Config:
         sessions = run.read_sessions()["sessions"]
         policy = next((s["precision"] for s in sessions if isinstance(s, dict) and s.get("precision")), None)
     policy = policy or precision.resolve(config.train.precision)
-    if not begun and (line := precision.hint(config.train.precision)):
+    if not begun and not quiet and (line := precision.hint(config.train.precision)):
         print(f"note: {line}", flush=True)
     return config.model_copy(update={"train": config.train.model_copy(update={"precision": policy})})
 
 
-def write_session(run: RunFolder, config: Config, strategy: Any, changed: dict[str, Any]) -> None:
+def write_session(run: RunFolder, config: Config, workers: Workers, changed: dict[str, Any]) -> None:
     """Adds this session to run.json, with the settings that it changed; `config` as `resolved` returns it."""
     import keras
     import numpy as np
     import PIL
     import tensorflow as tf
 
-    record, weights = run.read_sessions(), config.model.weights
+    record, weights, strategy = run.read_sessions(), config.model.weights, workers.strategy
     first = "initial_weights" not in record  # later sessions start from snapshots
     record.setdefault("initial_weights", weights or "random")
     if first and weights and Path(weights).is_file():
@@ -88,6 +96,7 @@ def write_session(run: RunFolder, config: Config, strategy: Any, changed: dict[s
             "host": platform.node(),
             "replicas": strategy.num_replicas_in_sync,
             "devices": list(strategy.extended.worker_devices),
+            **({"workers": list(workers.cluster.addresses)} if workers.cluster else {}),
             "precision": config.train.precision,
             "versions": {
                 "ass_tf": ass_tf.__version__,
@@ -103,13 +112,17 @@ def write_session(run: RunFolder, config: Config, strategy: Any, changed: dict[s
     run.write_sessions(record)
 
 
-def build_strategy() -> Any:
-    """MirroredStrategy over all visible GPUs, or the CPU."""
+def build_strategy(cluster: Cluster | None = None) -> Any:
+    """MirroredStrategy over all visible GPUs, or the CPU; of several workers over those of all."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+    if cluster is not None:
+        from ass_tf.runs import workers
+
+        return workers.build_strategy(cluster)
     return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(len(gpus))] or ["CPU:0"])
 
 

@@ -61,7 +61,7 @@ def predict(forward, image, size, *, flip=False, scales=(1.0,)):
     return tf.cast(tf.argmax(total[0], -1), tf.uint8).numpy()
 
 
-def score(forward, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, progress=None):
+def score(forward, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, progress=None, share=(0, 1)):
     """Predict every labelled image of a domain and count.
 
     One pass takes the argmax of the upsampled logits, as AdaptSegNet does; with `flip` or several scales it is the
@@ -75,6 +75,7 @@ def score(forward, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, pr
         scales: floats above 0, up to LARGEST_SCALE. Average over these multiples of the domain's size.
         keep: int. Number of images, evenly spread over the domain, to return for pictures.
         progress: function of (images done, images in all), called after each.
+        share: (i, n). Score the i-th of n shares of the images only, of which the first has those that are kept.
 
     Returns:
         confusion: int64 (c, c).
@@ -85,16 +86,18 @@ def score(forward, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, pr
     """
     if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
         raise ValueError(f"scales must be numbers above 0, up to {LARGEST_SCALE}. Received: {list(scales)}.")
-    total = len(domain.pairs)
-    keep = min(keep, total)
-    wanted = {(2 * i + 1) * total // (2 * keep) for i in range(keep)}
+    everything = range(len(domain.pairs))
+    keep = min(keep, len(everything))
+    wanted = {(2 * i + 1) * len(everything) // (2 * keep) for i in range(keep)}
+    order, (which, shares) = sorted(everything, key=lambda index: index not in wanted), share
+    mine = sorted(order[which * len(order) // shares : (which + 1) * len(order) // shares])
     confusion = np.zeros((num_classes, num_classes), np.int64)
     kept = []
-    for index, (name, image, truth) in enumerate(pipeline.evaluation_pairs(domain)):
+    for done, (index, (name, image, truth)) in enumerate(zip(mine, pipeline.evaluation_pairs(domain, places=mine)), 1):
         prediction = predict(forward, image, truth.shape, flip=flip, scales=scales)
         confusion += metrics.confusion_matrix(truth, prediction, num_classes)
         if index in wanted:
             kept.append((name, np.rint(image).clip(0, 255).astype(np.uint8), truth, prediction))
         if progress:
-            progress(index + 1, total)
+            progress(done, len(mine))
     return confusion, kept

@@ -109,6 +109,26 @@ def resident_memory() -> float | None:
         return None
 
 
+class Interruption:
+    """Notes SIGTERM and Ctrl-C, so that the loop can save first; another Ctrl-C ends at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __enter__(self) -> Interruption:
+        self.before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
 def run_to_end(command: Sequence[str], **settings: Any) -> int:
     """Exit status of a process that saves before it stops; see `wait_patiently`.
 

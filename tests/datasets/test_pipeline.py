@@ -195,17 +195,29 @@ def test_training_reads_the_roles_that_there_are(domain):
     assert equal([(images, train_ids)], batches(domain, 1, stream="labelled", start_step=5))
 
 
-@pytest.mark.parametrize("batch", [{"source": 2, "labelled": 4}, {"source": 1, "labelled": 3}])
-def test_two_replicas_share_what_one_reads(domain, two_replicas, batch):
-    data = pipeline.training_dataset(
-        {"source": domain, "labelled": domain}, batch, schema.Augmentation(flip=True), seed=0, start_step=2
+def test_replicas_of_one_machine_share_what_one_reads(domain, two_replicas):
+    words = {"source": domain, "labelled": domain}, {"source": 2, "labelled": 4}, schema.Augmentation(flip=True), 0, 2
+    whole = pipeline.training_dataset(*words)
+    shared = two_replicas.distribute_datasets_from_function(
+        lambda _: pipeline.training_dataset(*words, replicas=range(2), of=2)
     )
-    shared = iter(two_replicas.experimental_distribute_dataset(data))
-    for whole, parts in zip(islice(data, 3), islice(shared, 3)):
-        for role in batch:
+    for expected, parts in zip(islice(whole, 3), islice(iter(shared), 3)):
+        for role in expected:
             for i in range(2):
                 joined = np.concatenate(two_replicas.experimental_local_results(parts[role][i]))
-                assert np.array_equal(joined, whole[role][i])
+                assert np.array_equal(joined, expected[role][i])
+
+
+@pytest.mark.parametrize("shares", [(range(4),), (range(2), range(2, 4)), (range(1), range(1, 3), range(3, 4))])
+def test_workers_read_each_image_of_a_step_once(domain, shares):
+    words = {"source": domain, "labelled": domain}, {"source": 4, "labelled": 8}, schema.Augmentation(flip=True), 0, 1
+    whole = islice(pipeline.training_dataset(*words), 3)
+    readers = [iter(pipeline.training_dataset(*words, replicas=replicas, of=4)) for replicas in shares]
+    for expected in whole:
+        parts = [part for reader, replicas in zip(readers, shares) for part in islice(reader, len(replicas))]
+        for role in expected:
+            for i in range(2):
+                assert np.array_equal(np.concatenate([part[role][i] for part in parts]), expected[role][i])
 
 
 def test_files_that_cannot_be_used_are_named(domain, tmp_path):

@@ -28,8 +28,9 @@ class Counting:
         self.self_training = None
         self.networks = objectives.Networks(Generator(), None, None)
         self.done, self.before_step = tf.Variable(0), before_step
+        self.stopping = False
 
-    def take(self, batch, measure_shares):
+    def take(self, batch, measure_shares, stop=False):
         self.before_step(int(self.done) + 1, batch)
         self.done.assign_add(1)
         return {"count_loss": float(self.done)}

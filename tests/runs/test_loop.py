@@ -84,9 +84,9 @@ def test_signal_in_a_validation_saves_first_and_the_validation_is_done_when_the_
     assert whole.status == 0
     read, left = pipeline.evaluation_pairs, [3, 1]  # of the next two validations, the pair before which a signal comes
 
-    def interrupted(domain):
+    def interrupted(domain, places):
         at = left.pop() if left else None
-        for index, pair in enumerate(read(domain), 1):
+        for index, pair in enumerate(read(domain, places=places), 1):
             if index == at:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield pair
@@ -276,7 +276,7 @@ def test_finite_scores_alone_are_the_best():
 
 def test_step_that_the_loss_scale_skips_goes_on_without_shares(command):
     class Scaled(Counting):
-        def take(self, batch, measure_shares):
+        def take(self, batch, measure_shares, stop=False):
             terms = super().take(batch, measure_shares)
             overflow = float("inf") if int(self.done) == 4 else 1.0
             norms = {"gradient_norm_a": overflow, "gradient_norm_b": 1.0}

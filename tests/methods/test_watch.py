@@ -2,7 +2,7 @@
 
 import pytest
 
-from ass_tf.runs.watch import Watch
+from ass_tf.methods.watch import Watch
 
 HEALTHY, WON, LOST = 0.8, 0.995, 0.5
 

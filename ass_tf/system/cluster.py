@@ -1,0 +1,190 @@
+"""Which processes make a run together, and which of them this one is: from TF_CONFIG, a scheduler, or by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+LOST = 75  # exit status where another worker has gone, EX_TEMPFAIL: start all of them again
+PORT = 23456  # of the first worker on a machine, where nothing else is said
+ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+
+
+class ClusterError(ValueError):
+    """The workers cannot be told; the message is one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The workers of a run.
+
+    Attributes:
+        addresses: HOST:PORT of each; the first is the chief.
+        index: of this process among them.
+    """
+
+    addresses: tuple[str, ...]
+    index: int
+
+    def __str__(self) -> str:
+        return self.name(self.index)
+
+    def name(self, index: int) -> str:
+        """How messages call a worker."""
+        return f"worker {index} ({self.addresses[index]})"
+
+    def to_tf_config(self) -> str:
+        """What TF_CONFIG holds for TensorFlow."""
+        task = {"type": "worker", "index": self.index}
+        return json.dumps({"cluster": {"worker": self.addresses}, "task": task})
+
+
+def find(
+    kind: str | None = None,
+    workers: str | None = None,
+    worker: int | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Cluster | None:
+    """The cluster that the options or the environment name.
+
+    Args:
+        kind: "slurm", "kubernetes" or None.
+        workers: HOST:PORT,HOST:PORT,... or None.
+        worker: index of this process among `workers`.
+        environ: the environment. TF_CONFIG is read where no option is given.
+
+    Returns:
+        cluster: Cluster; None where this process is the only one.
+
+    Raises:
+        ClusterError: what is given does not name a cluster; the message says which part.
+    """
+    if (workers is None) != (worker is None):
+        raise ClusterError("--workers and --worker must be given together.")
+    if kind and workers is not None:
+        raise ClusterError("--cluster must be left out with --workers, which names all workers.")
+    if workers is not None and worker is not None:
+        found = _checked("--workers", workers.split(","), "--worker", worker)
+    elif kind:
+        found = {"slurm": of_slurm, "kubernetes": of_kubernetes}[kind](environ)
+    elif environ.get("TF_CONFIG", "").strip():
+        found = of_tf_config(environ["TF_CONFIG"])
+    else:
+        return None
+    return found if len(found.addresses) > 1 else None
+
+
+def of_tf_config(text: str) -> Cluster:
+    """TF_CONFIG: https://www.tensorflow.org/guide/distributed_training#TF_CONFIG."""
+    try:
+        content: Any = json.loads(text)
+        jobs, task = content["cluster"], content.get("task") or {}
+        addresses = {job: list(jobs[job]) for job in jobs}
+        kind, index = task.get("type", "worker"), int(task.get("index", 0))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        example = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+        raise ClusterError(f"TF_CONFIG must be like {example}. Received: {text[:200]}.") from None
+    if other := sorted({*addresses, kind} - {"chief", "worker"}):
+        raise ClusterError(f"TF_CONFIG must have chiefs and workers only. Received: {other[0]}.")
+    if kind not in addresses or not 0 <= index < len(addresses[kind]):
+        raise ClusterError(f"TF_CONFIG: its task must be one of its cluster. Received: {kind} {index}.")
+    chiefs = addresses.get("chief", [])
+    if len(chiefs) > 1:
+        raise ClusterError(f"TF_CONFIG must have at most one chief. Received: {len(chiefs)}.")
+    index += len(chiefs) if kind == "worker" else 0
+    return _checked("TF_CONFIG", [*chiefs, *addresses.get("worker", [])], "its task", index)
+
+
+def of_slurm(environ: Mapping[str, str] = os.environ) -> Cluster:
+    """One worker for each task of a job step, by the variables that srun sets.
+
+    Source: https://slurm.schedmd.com/srun.html, "Output environment variables".
+    """
+    nodes = nodes_of(_needed(environ, "SLURM_STEP_NODELIST", "slurm"))
+    counts = tasks_of(_needed(environ, "SLURM_STEP_TASKS_PER_NODE", "slurm"))
+    index = _number(environ, "SLURM_PROCID", "slurm")
+    if len(nodes) != len(counts):
+        raise ClusterError(
+            f"SLURM_STEP_TASKS_PER_NODE must have a number for each of {len(nodes)} nodes. Received: {len(counts)}."
+        )
+    if environ.get("SLURM_DISTRIBUTION", "block").split(":")[0].split(",")[0] not in ("block", "pack", "nopack"):
+        raise ClusterError("srun must number its tasks node by node: --distribution=block.")
+    first = 12000 + _number(environ, "SLURM_JOB_ID", "slurm") % 20000  # two jobs on a machine take other ports
+    addresses = [f"{node}:{first + i}" for node, count in zip(nodes, counts) for i in range(count)]
+    return _checked("SLURM_STEP_NODELIST", addresses, "SLURM_PROCID", index)
+
+
+def nodes_of(text: str) -> list[str]:
+    """Names of a list as Slurm writes it, such as gpu[01-03,7],login."""
+    names = []
+    for part in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
+        if not (found := re.fullmatch(r"([^\[\]]+)(?:\[([\d,-]+)\])?([^\[\]]*)", part)):
+            raise ClusterError(f"SLURM_STEP_NODELIST must be a list of nodes like gpu[01-03]. Received: {text}.")
+        stem, ranges, rest = found.groups()
+        for piece in ranges.split(",") if ranges else [None]:
+            if piece is None:
+                names.append(stem + rest)
+                continue
+            first, _, last = piece.partition("-")
+            numbers = range(int(first), int(last or first) + 1)
+            names += [f"{stem}{n:0{len(first)}d}{rest}" for n in numbers]
+    return names
+
+
+def tasks_of(text: str) -> list[int]:
+    """Tasks of each node as Slurm writes them, such as 2(x3),1."""
+    counts: list[int] = []
+    for part in text.split(","):
+        if not (found := re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)):
+            raise ClusterError(f"SLURM_STEP_TASKS_PER_NODE must be like 2(x3),1. Received: {text}.")
+        counts += [int(found[1])] * int(found[2] or 1)
+    return counts
+
+
+def of_kubernetes(environ: Mapping[str, str] = os.environ, host: str | None = None) -> Cluster:
+    """One worker for each pod of an Indexed Job with a headless service.
+
+    Pods are called <job>-<index>; `docs/cluster.md` has a manifest that sets what the Job itself does not say.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode.
+    """
+    index = _number(environ, "JOB_COMPLETION_INDEX", "kubernetes")
+    count = _number(environ, "JOB_COMPLETIONS", "kubernetes")
+    service = _needed(environ, "JOB_SERVICE", "kubernetes")
+    host = host or environ.get("HOSTNAME") or socket.gethostname()
+    job, dash, last = host.partition(".")[0].rpartition("-")
+    if not dash or last != str(index):
+        raise ClusterError(f"the pod's host name must be <job>-{index}, as in an Indexed Job. Received: {host}.")
+    port = _number(environ, "JOB_PORT", "kubernetes") if environ.get("JOB_PORT") else PORT
+    addresses = [f"{job}-{i}.{service}:{port}" for i in range(count)]
+    return _checked("JOB_COMPLETIONS", addresses, "JOB_COMPLETION_INDEX", index)
+
+
+def _needed(environ: Mapping[str, str], name: str, kind: str) -> str:
+    if not environ.get(name):
+        raise ClusterError(f"--cluster {kind} needs the variable {name}, which is not set; docs/cluster.md shows how.")
+    return environ[name]
+
+
+def _number(environ: Mapping[str, str], name: str, kind: str) -> int:
+    text = _needed(environ, name, kind)
+    if not text.isdecimal():
+        raise ClusterError(f"{name} must be a whole number. Received: {text}.")
+    return int(text)
+
+
+def _checked(source: str, addresses: list[str], place: str, index: int) -> Cluster:
+    for address in addresses:
+        found = ADDRESS.fullmatch(address) if isinstance(address, str) else None
+        if not found or not 0 < int(found[2]) < 65536:
+            raise ClusterError(f"{source} must have HOST:PORT for each worker. Received: {address}.")
+    if double := next((a for i, a in enumerate(addresses) if a in addresses[:i]), None):
+        raise ClusterError(f"{source} must name each worker once. Received twice: {double}.")
+    if not 0 <= index < len(addresses):
+        raise ClusterError(f"{place} must be from 0 to {len(addresses) - 1}. Received: {index}.")
+    return Cluster(tuple(addresses), index)
