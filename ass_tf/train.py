@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.t
         run = Path(session.default_run(options.config, settings) if options.run is None else options.run)
         print(f"run folder: {run}" if cluster is None else f"run folder: {run}; {cluster}", flush=True)
         result = loop.train(settings, run, cluster=cluster)
+    except (session.WorkerLost, clusters.Missing) as error:
+        return terminal.complain(error, clusters.LOST)
     except (config.ConfigError, clusters.ClusterError) as error:
         return terminal.complain(error, 2)
-    except session.WorkerLost as error:
-        return terminal.complain(error, clusters.LOST)
     except (ValueError, OSError) as error:
         return terminal.complain(error, 1)
     except KeyboardInterrupt:

@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import re
+import signal
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,22 @@ ERRORS = (
 
 
 def build_strategy(cluster: Cluster) -> Any:
-    """MultiWorkerMirroredStrategy over the GPUs or the CPU of all workers; returns when all of them are there.
+    """MultiWorkerMirroredStrategy over the GPUs or the CPU of all workers, when all of them are there.
 
     It must be the first thing that TensorFlow does in the process.
+
+    Raises:
+        Missing: some have not come.
+        ClusterError: this worker's port is taken.
     """
+    cluster.gather()
     os.environ["TF_CONFIG"] = cluster.to_tf_config()
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # TensorFlow has set a handler of its own
 
 
 class Workers:
@@ -181,7 +193,7 @@ def _digest(domain: Domain, facts: Facts | None) -> str:
 def _difference(chief: dict[str, Any], other: dict[str, Any]) -> str:
     """What one worker has otherwise than the chief, in words."""
     if chief["settings"] != other["settings"]:
-        theirs, ours = Config.model_validate(other["settings"]), Config.model_validate(chief["settings"])
+        theirs, ours = (Config.model_validate_json(json.dumps(of["settings"])) for of in (other, chief))
         key, (value, wanted) = next(iter(config.differences(theirs, ours).items()))
         return f"{key} must be {json.dumps(wanted)} as on the chief. Received: {json.dumps(value)}."
     for name, version in chief["versions"].items():

@@ -7,9 +7,13 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Mapping
 from typing import Any
 
+from ass_tf.system import terminal
+
+NOTE, PATIENCE = 30, 600  # seconds until missing workers are named, and until they are given up
 LOST = 75  # exit status where another worker has gone, EX_TEMPFAIL: start all of them again
 PORT = 23456  # of the first worker on a machine, where nothing else is said
 ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
@@ -17,6 +21,10 @@ ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
 class ClusterError(ValueError):
     """The workers cannot be told; the message is one line."""
+
+
+class Missing(ClusterError):
+    """Other workers have not come."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +50,37 @@ class Cluster:
         """What TF_CONFIG holds for TensorFlow."""
         task = {"type": "worker", "index": self.index}
         return json.dumps({"cluster": {"worker": self.addresses}, "task": task})
+
+    def gather(self) -> None:
+        """Returns when every worker has been seen: TensorFlow would wait for them, but could not be interrupted.
+
+        Until then this one answers at its own port, where later TensorFlow does.
+
+        Raises:
+            Missing: some have not come within PATIENCE seconds.
+            ClusterError: the port is taken.
+        """
+        begun, noted = time.monotonic(), False
+        missing = [i for i in range(len(self.addresses)) if i != self.index]
+        with self._listen():
+            while missing := [i for i in missing if not _answers(self.addresses[i])]:
+                waited, names = time.monotonic() - begun, terminal.some([self.name(i) for i in missing])
+                if waited > PATIENCE:
+                    raise Missing(f"{names}: not there after {PATIENCE} seconds.")
+                if waited > NOTE and not noted:
+                    noted = True
+                    print(f"{self}: waiting for {names}.", flush=True)
+                time.sleep(0.2)
+
+    def _listen(self) -> socket.socket:
+        both = socket.has_dualstack_ipv6()
+        port = int(self.addresses[self.index].rpartition(":")[2])
+        try:
+            family = socket.AF_INET6 if both else socket.AF_INET
+            return socket.create_server(("", port), family=family, backlog=1024, dualstack_ipv6=both)
+        except OSError as error:
+            why = (error.strerror or str(error)).partition(" (")[0]
+            raise ClusterError(f"{self}: port {port} cannot be used here: {why}.") from None
 
 
 def find(
@@ -121,9 +160,10 @@ def of_slurm(environ: Mapping[str, str] = os.environ) -> Cluster:
 
 def nodes_of(text: str) -> list[str]:
     """Names of a list as Slurm writes it, such as gpu[01-03,7],login."""
-    names = []
-    for part in re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text):
-        if not (found := re.fullmatch(r"([^\[\]]+)(?:\[([\d,-]+)\])?([^\[\]]*)", part)):
+    names, parts = [], re.findall(r"(?:[^,\[\]]|\[[^\]]*\])+", text)
+    for part in parts:
+        found = re.fullmatch(r"([^\[\]]+)(?:\[(\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*)\])?([^\[\]]*)", part)
+        if not found or ",".join(parts) != text:
             raise ClusterError(f"SLURM_STEP_NODELIST must be a list of nodes like gpu[01-03]. Received: {text}.")
         stem, ranges, rest = found.groups()
         for piece in ranges.split(",") if ranges else [None]:
@@ -163,6 +203,15 @@ def of_kubernetes(environ: Mapping[str, str] = os.environ, host: str | None = No
     port = _number(environ, "JOB_PORT", "kubernetes") if environ.get("JOB_PORT") else PORT
     addresses = [f"{job}-{i}.{service}:{port}" for i in range(count)]
     return _checked("JOB_COMPLETIONS", addresses, "JOB_COMPLETION_INDEX", index)
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=3).close()
+    except OSError:
+        return False
+    return True
 
 
 def _needed(environ: Mapping[str, str], name: str, kind: str) -> str:
