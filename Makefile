@@ -16,7 +16,7 @@ INPUTS ?= 1000
 OLD := .venv-addons
 OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
-.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-sweep check-report check-memory check-inputs check-earlier docs coverage wheel clean
+.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-workers check-sweep check-report check-memory check-inputs check-earlier docs coverage wheel clean
 
 demo: $(INSTALLED)
 	$(RUN) -m ass_tf.demo $(DEMO)
@@ -59,6 +59,9 @@ bench: $(VENV)/.torch
 
 check-kill: $(INSTALLED)
 	$(RUN) tests/checks/check_kill.py --kills $(KILLS)
+
+check-workers: $(INSTALLED)
+	$(RUN) tests/checks/check_workers.py --kills $(KILLS)
 
 check-sweep: $(INSTALLED)
 	$(RUN) tests/checks/check_sweep.py

@@ -90,7 +90,8 @@ def score(forward, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, pr
     keep = min(keep, len(everything))
     wanted = {(2 * i + 1) * len(everything) // (2 * keep) for i in range(keep)}
     order, (which, shares) = sorted(everything, key=lambda index: index not in wanted), share
-    mine = sorted(order[which * len(order) // shares : (which + 1) * len(order) // shares])
+    start, end = (max(i * len(order) // shares, keep if i else 0) for i in (which, which + 1))
+    mine = sorted(order[start:end])
     confusion = np.zeros((num_classes, num_classes), np.int64)
     kept = []
     for done, (index, (name, image, truth)) in enumerate(zip(mine, pipeline.evaluation_pairs(domain, places=mine)), 1):

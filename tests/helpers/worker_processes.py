@@ -6,6 +6,26 @@ import sys
 
 from small_runs import ROOT
 
+MIRRORED = """
+import sys
+from ass_tf.system import process
+process.start_tensorflow()  # with the kernels that training has
+import tensorflow as tf
+from ass_tf import config
+from ass_tf.runs import loop
+count = int(sys.argv[3])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
+loop.train(config.load(sys.argv[1]), sys.argv[2], strategy)
+"""
+
+
+def train_mirrored(file, run, count):
+    """The run of one process with `count` replicas."""
+    words = [sys.executable, "-c", MIRRORED, str(file), str(run), str(count)]
+    subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+
 
 def free_addresses(count):
     """HOST:PORT of ports that nobody listens on."""

@@ -3,82 +3,113 @@
 import json
 import signal
 
+import numpy as np
 import pytest
-from small_runs import assert_identical, draw_scenes, log_of, settings, wait_for
-from worker_processes import ends, start_workers
+from small_runs import assert_identical, draw_scenes, log_of, settings, tensors, wait_for
+from worker_processes import ends, start_workers, train_mirrored
 
-from ass_tf import config
-from ass_tf.runs import loop
+from ass_tf import config, datasets
+from ass_tf.runs import workers
 from ass_tf.runs.folder import RunFolder
+from ass_tf.system.cluster import Cluster
 
-pytestmark = pytest.mark.slow
 TRAIN = {"steps": 60, "validate_every": 25, "checkpoint_every": 10, "log_every": 2, "shares_every": 7}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with scenes and a settings file for two replicas."""
-    root = draw_scenes(tmp_path_factory.mktemp("workers"))
-    changes = {"batch": {"source": 2, "labelled": 2, "unlabelled": 2}, "train": TRAIN}
-    (root / "small.json").write_text(json.dumps(settings(root, **changes)))
+    """A folder with scenes and settings files for two replicas: small.json, and ten.json of ten steps."""
+    root = draw_scenes(tmp_path_factory.mktemp("workers"), count=8)
+    for name, train in (("small", TRAIN), ("ten", {**TRAIN, "steps": 10, "validate_every": 5})):
+        plain = settings(root, batch={"source": 4, "labelled": 4, "unlabelled": 4}, train=train)
+        plain["target"]["labelled"] = 4
+        (root / f"{name}.json").write_text(json.dumps(plain))
     return root
 
 
-@pytest.fixture(scope="module")
-def whole(place):
-    """A run of two workers that nobody disturbs."""
-    found = ends(start_workers(place / "small.json", place / "whole", 2))
+@pytest.mark.slow
+def test_two_workers_make_the_run_of_two_replicas(place):
+    one, both = place / "one", place / "both"
+    found = ends(start_workers(place / "ten.json", both, 2))
     assert [status for status, _ in found] == [0, 0], found
-    return place / "whole"
-
-
-def test_two_workers_make_the_run_of_two_replicas(place, whole, two_replicas):
-    loop.train(config.load(place / "small.json"), place / "one", two_replicas)
-    assert {p.name for p in (place / "one/pictures").iterdir()} == {p.name for p in (whole / "pictures").iterdir()}
-    assert_identical(place / "one", whole)
-    session = json.loads((whole / "run.json").read_text())["sessions"][0]
+    train_mirrored(place / "ten.json", one, 2)
+    for ours, theirs in zip(log_of(both), log_of(one)):
+        assert ours.get("validation") == theirs.get("validation")
+        for key, value in theirs.items():
+            if isinstance(value, float):
+                assert ours[key] == pytest.approx(value, rel=1e-6), key
+    ours, theirs = (tensors(RunFolder(run).snapshots()[10]) for run in (both, one))
+    for name, value in theirs.items():
+        if getattr(value, "dtype", None) == np.float32:
+            assert np.linalg.norm(ours[name] - value) <= 1e-5 * np.linalg.norm(value), name
+    assert {p.name for p in (one / "pictures").iterdir()} == {p.name for p in (both / "pictures").iterdir()}
+    session = json.loads((both / "run.json").read_text())["sessions"][0]
     assert (session["replicas"], len(session["workers"])) == (2, 2)
 
 
-def test_a_run_whose_workers_are_stopped_and_killed_ends_as_the_undisturbed_one(place, whole):
-    run = place / "run"
+@pytest.mark.slow
+def test_a_run_whose_workers_are_stopped_and_killed_ends_as_the_undisturbed_one(place):
+    run, whole = place / "run", place / "whole"
+    assert [status for status, _ in ends(start_workers(place / "small.json", whole, 2))] == [0, 0]
 
     def begun(step):
         return lambda: run.joinpath("log.jsonl").exists() and any(r["step"] >= step for r in log_of(run))
 
-    workers = start_workers(place / "small.json", run, 2)
-    wait_for(begun(6), workers[0])
-    workers[1].send_signal(signal.SIGTERM)
-    stopped = ends(workers)
+    started = start_workers(place / "small.json", run, 2)
+    wait_for(begun(6), started[0])
+    started[1].send_signal(signal.SIGTERM)
+    stopped = ends(started)
     assert [status for status, _ in stopped] == [143, 143], stopped
     step = max(RunFolder(run).snapshots())
-    for victim in (1, 0):
-        workers = start_workers(place / "small.json", run, 2)
-        step += 4
-        wait_for(begun(step), workers[0])
-        workers[victim].kill()
-        workers[victim].communicate()
-        left = workers[1 - victim]
-        status, line = ends([left], 60)[0]
-        assert status == 75, line
-        assert f"worker {victim} (127.0.0.1:" in line
-        assert line.endswith("has gone; start all workers again.")
-        step = max(RunFolder(run).snapshots())
+    started = start_workers(place / "small.json", run, 2)
+    wait_for(begun(step + 4), started[0])
+    started[1].kill()
+    started[1].communicate()
+    status, line = ends(started[:1], 60)[0]
+    assert status == 75, line
+    assert "worker 1 (127.0.0.1:" in line
+    assert line.endswith("has gone; start all workers again.")
     assert [status for status, _ in ends(start_workers(place / "small.json", run, 2))] == [0, 0]
     assert_identical(run, whole)
 
 
+class Told(workers.Workers):
+    """Two workers, of which the second tells what it is given."""
+
+    def __init__(self, other):
+        super().__init__(None, Cluster(("a:1", "b:1"), 0))
+        self.other = other
+
+    def exchange(self, text):
+        return [text, self.other(json.loads(text))]
+
+
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("section", "changes", "message"),
     [
-        (["optimiser.lr=0.02"], r"optimiser.lr must be 0.01 as on the chief. Received: 0.02."),
-        (["target.root={other}"], "the labelled images and labels must be those of the chief."),
+        (("settings", "optimiser"), {"lr": 0.02}, r"optimiser\.lr must be 0\.01 as on the chief\. Received: 0\.02\."),
+        (("versions",), {"numpy": "1.0"}, r"numpy must be .* as on the chief\. Received: 1\.0\."),
+        (("data",), {"source": "x"}, "the source images and labels must be those of the chief"),
+        ((), {"snapshot": 0}, r"has the snapshot of step 8\. Received: step 0\."),
     ],
 )
-def test_workers_that_differ_say_so_and_do_not_begin(place, tmp_path, words, message):
-    draw_scenes(tmp_path, count=6)
-    words = [word.format(other=tmp_path / "cityscapes") for word in words]
-    found = ends(start_workers(place / "small.json", tmp_path / "run", 2, ([], ["--set", *words])))
-    assert [status for status, _ in found] == [1, 1]
-    assert all("error: worker 1 (" in line and message in line for _, line in found), found
-    assert not (tmp_path / "run/snapshots").exists()
+def test_workers_that_differ_are_named_with_the_difference(scenes, section, changes, message):
+    plain = config.from_dict(settings(scenes))
+    domains = datasets.open_roles(plain)
+
+    def other(told):
+        part = told
+        for key in section:
+            part = part[key]
+        part.update(changes)
+        return json.dumps(told, sort_keys=True)
+
+    with pytest.raises(workers.UnlikeWorkers, match=rf"^worker 1 \(b:1\): .*{message}"):
+        workers.check_alike(Told(other), plain, domains, datasets.check(domains), 8)
+    workers.check_alike(Told(lambda told: json.dumps(told, sort_keys=True)), plain, domains, datasets.check(domains), 8)
+
+
+def test_roots_of_the_data_may_differ(scenes, tmp_path):
+    plain = config.from_dict(settings(scenes))
+    moved = plain.model_copy(update={"source": plain.source.model_copy(update={"root": str(tmp_path)})})
+    assert workers._settings(plain) == workers._settings(moved)

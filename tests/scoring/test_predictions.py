@@ -166,3 +166,14 @@ def test_progress_is_told_after_each_image(monkeypatch):
 def test_impossible_scales_are_refused(scales):
     with pytest.raises(ValueError, match="scales must be numbers above 0"):
         score(by_brightness(128), SimpleNamespace(pairs=[]), 2, scales=scales)
+
+
+@pytest.mark.parametrize("shares", [1, 2, 3, 7])
+def test_shares_add_up_and_the_first_has_what_is_kept(monkeypatch, shares):
+    triples = [(str(i), ramp(4, 8, 10.0 * i), np.full((4, 8), i % 2, np.uint8)) for i in range(9)]
+    domain = domain_of(monkeypatch, triples)
+    whole, kept = score(by_brightness(60), domain, 2, keep=4)
+    parts = [score(by_brightness(60), domain, 2, keep=4, share=(i, shares)) for i in range(shares)]
+    assert np.array_equal(sum(confusion for confusion, _ in parts), whole)
+    assert [name for name, *_ in parts[0][1]] == [name for name, *_ in kept]
+    assert not any(others for _, others in parts[1:])
