@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import small_runs
@@ -64,6 +65,7 @@ sys.exit(max(code if code >= 0 else 128 - code for code in [task.wait() for task
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(keras.__version__.startswith("2."), reason="several workers need Keras 3")
 def test_slurm_job_is_queued_again_when_a_worker_is_gone_and_goes_on(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / ".venv/bin").mkdir(parents=True)

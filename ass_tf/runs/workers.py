@@ -21,7 +21,7 @@ import ass_tf
 from ass_tf import config
 from ass_tf.config import Config
 from ass_tf.datasets import Domain, Facts
-from ass_tf.system.cluster import Cluster
+from ass_tf.system.cluster import Cluster, ClusterError
 
 # What collective operations raise when another worker is gone.
 ERRORS = (
@@ -41,8 +41,11 @@ def build_strategy(cluster: Cluster) -> Any:
 
     Raises:
         Missing: some have not come.
-        ClusterError: this worker's port is taken.
+        ClusterError: this worker's port is taken, or Keras is an earlier one, whose running statistics the chief could
+            not read alone.
     """
+    if keras.__version__.startswith("2."):
+        raise ClusterError(f"several workers need Keras 3. Received: {keras.__version__}.")
     cluster.gather()
     os.environ["TF_CONFIG"] = cluster.to_tf_config()
     before = signal.getsignal(signal.SIGTERM)

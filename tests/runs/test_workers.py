@@ -3,6 +3,7 @@
 import json
 import signal
 
+import keras
 import numpy as np
 import pytest
 from small_runs import assert_identical, draw_scenes, log_of, settings, tensors, wait_for
@@ -11,8 +12,9 @@ from worker_processes import ends, start_workers, train_mirrored
 from ass_tf import config, datasets
 from ass_tf.runs import workers
 from ass_tf.runs.folder import RunFolder
-from ass_tf.system.cluster import Cluster
+from ass_tf.system.cluster import Cluster, ClusterError
 
+needs_keras_3 = pytest.mark.skipif(keras.__version__.startswith("2."), reason="several workers need Keras 3")
 TRAIN = {"steps": 60, "validate_every": 25, "checkpoint_every": 10, "log_every": 2, "shares_every": 7}
 
 
@@ -28,6 +30,7 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.slow
+@needs_keras_3
 def test_two_workers_make_the_run_of_two_replicas(place):
     one, both = place / "one", place / "both"
     found = ends(start_workers(place / "ten.json", both, 2))
@@ -48,6 +51,7 @@ def test_two_workers_make_the_run_of_two_replicas(place):
 
 
 @pytest.mark.slow
+@needs_keras_3
 def test_a_run_whose_workers_are_stopped_and_killed_ends_as_the_undisturbed_one(place):
     run, whole = place / "run", place / "whole"
     assert [status for status, _ in ends(start_workers(place / "small.json", whole, 2))] == [0, 0]
@@ -113,3 +117,9 @@ def test_roots_of_the_data_may_differ(scenes, tmp_path):
     plain = config.from_dict(settings(scenes))
     moved = plain.model_copy(update={"source": plain.source.model_copy(update={"root": str(tmp_path)})})
     assert workers._settings(plain) == workers._settings(moved)
+
+
+def test_earlier_keras_is_refused_before_anybody_is_waited_for(monkeypatch):
+    monkeypatch.setattr(keras, "__version__", "2.15.0")
+    with pytest.raises(ClusterError, match=r"several workers need Keras 3\. Received: 2\.15\.0"):
+        workers.build_strategy(Cluster(("a:1", "b:1"), 0))
