@@ -121,13 +121,12 @@ def _train(
         check_alike(workers, computed, domains, facts, max(run.snapshots(), default=0))
         step, trackable = session.build_step(computed, workers.strategy, facts, resumed=bool(run.snapshots()))
         saved = snapshots.restore(run, trackable)  # a run that cannot go on stays as it is
+        workers.wait()  # all have read what the chief may change now
+        changed = session.take_over(run, config, domains) if workers.is_chief else {}
+        workers.wait()
         if saved is not None:
             state = RunState.from_json(run.state()[1])
-        workers.wait()  # all have read what the chief may change now
         if workers.is_chief:
-            changed = session.take_over(run, config, domains)
-            if saved is not None:
-                state = RunState.from_json(run.state()[1])  # which it may have changed
             run.cut_log(state.step, state.unvalidated)
             journal.cut_board(run.board, state.step, state.unvalidated)
             snapshots.prune(run, state.to_json())

@@ -21,6 +21,7 @@ import ass_tf
 from ass_tf import config
 from ass_tf.config import Config
 from ass_tf.datasets import Domain, Facts
+from ass_tf.system import terminal
 from ass_tf.system.cluster import Cluster, ClusterError
 
 # What collective operations raise when another worker is gone.
@@ -127,7 +128,7 @@ class Workers:
             return None
         named = [int(n) for n in re.findall(r"/job:\w+/(?:replica:\d+/)?task:(\d+)", str(error))]
         others = [self.name(i) for i in dict.fromkeys(named) if i < self.count and i != self.index]
-        return f"{others[0] if others else 'another worker'} has gone"
+        return f"{others[0]} has gone" if others else f"another worker has gone or failed: {terminal.reason(error)}"
 
 
 class UnlikeWorkers(ValueError):

@@ -15,12 +15,12 @@ from ass_tf.system import terminal
 
 NOTE, PATIENCE = 30, 600  # seconds until missing workers are named, and until they are given up
 LOST = 75  # exit status where another worker has gone, EX_TEMPFAIL: start all of them again
-PORT = 23456  # of the first worker on a machine, where nothing else is said
+PORT = 23456  # of every pod, where JOB_PORT is not set
 ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
 
 class ClusterError(ValueError):
-    """The workers cannot be told; the message is one line."""
+    """What is given names no cluster, or not one that can be used here; the message is one line."""
 
 
 class Missing(ClusterError):
@@ -186,7 +186,7 @@ def tasks_of(text: str) -> list[int]:
     return counts
 
 
-def of_kubernetes(environ: Mapping[str, str] = os.environ, host: str | None = None) -> Cluster:
+def of_kubernetes(environ: Mapping[str, str] = os.environ) -> Cluster:
     """One worker for each pod of an Indexed Job with a headless service.
 
     Pods are called <job>-<index>; `docs/cluster.md` has a manifest that sets what the Job itself does not say.
@@ -196,7 +196,7 @@ def of_kubernetes(environ: Mapping[str, str] = os.environ, host: str | None = No
     index = _number(environ, "JOB_COMPLETION_INDEX", "kubernetes")
     count = _number(environ, "JOB_COMPLETIONS", "kubernetes")
     service = _needed(environ, "JOB_SERVICE", "kubernetes")
-    host = host or environ.get("HOSTNAME") or socket.gethostname()
+    host = environ.get("HOSTNAME") or socket.gethostname()
     job, dash, last = host.partition(".")[0].rpartition("-")
     if not dash or last != str(index):
         raise ClusterError(f"the pod's host name must be <job>-{index}, as in an Indexed Job. Received: {host}.")

@@ -36,24 +36,17 @@ def free_addresses(count):
     return addresses
 
 
-def start_workers(file, run, count, of_each=(), **options):
-    """The command on each of `count` workers.
-
-    Args:
-        file, run: settings and run folder.
-        count: int.
-        of_each: list of further words, one for each worker.
-    """
+def start_workers(file, run, count):
+    """The command on each of `count` workers."""
     workers = ",".join(free_addresses(count))
     words = [sys.executable, "-m", "ass_tf.train", "--config", str(file), "--run", str(run), "--workers", workers]
     return [
         subprocess.Popen(
-            [*words, "--worker", str(i), *(of_each[i] if of_each else ())],
+            [*words, "--worker", str(i)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            **options,
         )
         for i in range(count)
     ]
