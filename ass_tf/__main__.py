@@ -28,6 +28,7 @@ COMMANDS = {
     "weights": ("ass_tf.weights.__main__", "convert weights from elsewhere, or a run's for PyTorch"),
     "config": ("ass_tf.config.__main__", "show settings, or their schema"),
     "export": ("ass_tf.export.to_onnx", "write a run as an ONNX model"),
+    "serving": ("ass_tf.export.to_server", "write a model for TensorFlow Serving or Triton"),
     "infer": ("street_inference.command", "run street images through an exported model"),
     "bench": ("ass_tf.export.bench", "measure speed and memory of exported models"),
 }

@@ -46,8 +46,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.s
     add("--config", type=option.path, required=True, metavar="FILE", help="the sweep, e.g. carla_camvid.json")
     add("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="settings of all runs")
     add("--out", type=option.path, metavar="DIR", help="folder of the runs (default: runs/<file>)")
-    text = "so many runs at once, each on its share of the cores"
+    text = "so many runs at once, each on its share of the cores and of the GPUs"
     add("--processes", type=option.number(most=256), default=1, metavar="N", help=text)
+    text = "take no run that cannot end within so many hours; exit status 75 where runs are left for that"
+    add("--max-hours", type=option.hours, metavar="H", help=text)
     add("--list", action="store_true", help="show the runs and what became of them, and start none")
     options = parser.parse_args(arguments)
     return work.told(lambda: _main(options))
@@ -66,7 +68,7 @@ def _main(options: argparse.Namespace) -> int:
         if doubt := locks.weakness(folder.path):
             print(f"note: {doubt}.", flush=True)
         print(work.left(folder, cells, options.processes), flush=True)
-        status = work.work_all(folder, cells, options.processes)
+        status = work.work_all(folder, cells, options.processes, options.max_hours)
     print(f"\nmIoU of the last snapshot, mean over seeds, by number of labelled images\n{table(folder, cells)}")
     return status
 

@@ -34,7 +34,7 @@ MODULES = {
     "ass_tf.export.to_saved_model": "ass_tf.export.to_saved_model",
     "street_inference": "street_inference.command",
 }
-OTHERS = ("pip", "docker", "python3 -m venv", "python3.11 -m venv")  # programs that are not ours
+OTHERS = ("pip", "docker", "find", "python3 -m venv", "python3.11 -m venv")  # programs that are not ours
 
 
 class Parsed(Exception):

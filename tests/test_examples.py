@@ -1,5 +1,6 @@
 """The examples of docs/examples, run as a reader would run them."""
 
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -64,20 +65,32 @@ sys.exit(max(code if code >= 0 else 128 - code for code in [task.wait() for task
 """
 
 
+def stand_ins(folder, srun='#!/bin/sh\nexec "$@"\n'):
+    """An environment .venv in a folder, in which Slurm's commands are ours."""
+    (folder / "bin").mkdir()
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / ".venv/bin/activate").write_text(f'PATH="{folder}/bin:$PATH"\n')
+    scripts = {
+        "srun": srun,
+        "scontrol": f'#!/bin/sh\necho "$@" >> {folder}/asked\n',
+        "ass-tf": f'#!/bin/sh\nexec {sys.executable} -m ass_tf "$@"\n',
+        "ass-tf-infer": f'#!/bin/sh\nexec {sys.executable} -m street_inference "$@"\n',
+    }
+    for name, text in scripts.items():
+        (folder / "bin" / name).write_text(text)
+        (folder / "bin" / name).chmod(0o755)
+
+
+def array(task, count):
+    """The variables that Slurm gives a task of an array."""
+    ids = {"SLURM_ARRAY_JOB_ID": "40", "SLURM_ARRAY_TASK_ID": task, "SLURM_ARRAY_TASK_COUNT": count}
+    return {key: str(value) for key, value in ids.items()}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(keras.__version__.startswith("2."), reason="several workers need Keras 3")
 def test_slurm_job_is_queued_again_when_a_worker_is_gone_and_goes_on(tmp_path):
-    (tmp_path / "bin").mkdir()
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    (tmp_path / ".venv/bin/activate").write_text(f'PATH="{tmp_path}/bin:$PATH"\n')
-    scripts = {
-        "srun": SRUN.format(python=sys.executable, job=os.getpid()),
-        "scontrol": f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n',
-        "ass-tf": f'#!/bin/sh\nexec {sys.executable} -m ass_tf "$@"\n',
-    }
-    for name, text in scripts.items():
-        (tmp_path / "bin" / name).write_text(text)
-        (tmp_path / "bin" / name).chmod(0o755)
+    stand_ins(tmp_path, SRUN.format(python=sys.executable, job=os.getpid()))
     train = {"steps": 30, "checkpoint_every": 5, "validate_every": 30, "log_every": 5}
     changes = {"batch": {"source": 2, "labelled": 2, "unlabelled": 2}, "train": train}
     plain = small_runs.settings(small_runs.draw_scenes(tmp_path), **changes)
@@ -93,3 +106,39 @@ def test_slurm_job_is_queued_again_when_a_worker_is_gone_and_goes_on(tmp_path):
     assert json.loads((tmp_path / "runs/mine/result.json").read_text())["last"]["step"] == 30
     sessions = json.loads((tmp_path / "runs/mine/run.json").read_text())["sessions"]
     assert [len(session["workers"]) for session in sessions] == [2, 2]
+
+
+@pytest.mark.slow
+def test_slurm_array_works_on_a_sweep_and_is_queued_again_for_what_is_left(tmp_path):
+    stand_ins(tmp_path)
+    train = {"steps": 1, "checkpoint_every": 1, "validate_every": 1}
+    settings = small_runs.settings(small_runs.draw_scenes(tmp_path), method="oracle", train=train)
+    (tmp_path / "oracle.json").write_text(json.dumps(settings))
+    plan = {"methods": {"oracle": "oracle.json"}, "labelled": [2], "seeds": [0, 1, 2]}
+    (tmp_path / "mine.json").write_text(json.dumps({**plan, "seeds": [0]}))
+    words = "bash", EXAMPLES / "slurm_sweep.sh", "mine.json"
+    assert run(*words, cwd=tmp_path, **array(1, 2)).returncode == 0
+    (tmp_path / "mine.json").write_text(json.dumps(plan))
+    (tmp_path / "runs/mine/status/oracle-2-0.json").write_text('{"minutes": 800}')
+    short = run(*words, cwd=tmp_path, **array(2, 2))
+    assert (short.returncode, (tmp_path / "asked").read_text()) == (75, "requeue 40_2\n"), short.stderr
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        tasks = [pool.submit(run, *words, cwd=tmp_path, MAX_HOURS="20", **array(task, 2)) for task in (1, 2)]
+    assert [task.result().returncode for task in tasks] == [0, 0]
+    assert len(list((tmp_path / "runs/mine").glob("*/result.json"))) == 3
+
+
+def test_slurm_array_segments_all_photographs(model, tmp_path):
+    stand_ins(tmp_path)
+    (tmp_path / "in/a").mkdir(parents=True)
+    for index in range(5):
+        Image.fromarray(np.full((32, 48, 3), 40 * index, np.uint8)).save(tmp_path / f"in/a/{index}.png")
+    (tmp_path / "in/broken.png").write_bytes(b"")
+    words = "bash", EXAMPLES / "slurm_infer.sh", model, "in", "out"
+    for task in (1, 2):
+        done = run(*words, cwd=tmp_path, **array(task, 2))
+        assert done.returncode == 0, done.stderr
+    assert run(sys.executable, "-m", "street_inference", "join", "out", cwd=tmp_path).stdout.endswith(
+        "summary.csv: 5 images, 1 skipped\n"
+    )
+    assert len(list((tmp_path / "out/a").glob("*_labels.png"))) == 5

@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from ass_tf.models import resize
-from ass_tf.system import terminal
+from ass_tf.system import storage, terminal
 
 
 class Serving(tf.Module):
@@ -50,7 +50,7 @@ def save(serving, folder, files=None):
     Args:
         serving: Serving.
         folder: Path. Versions 1, 2, ... lie in it; the new one gets its number when it is complete.
-        files: dict of name -> text, written to assets.extra/, which TensorFlow leaves alone.
+        files: dict of name -> bytes, written to assets.extra/, which TensorFlow leaves alone.
 
     Returns:
         version: Path of the SavedModel.
@@ -64,11 +64,10 @@ def save(serving, folder, files=None):
     shutil.rmtree(unfinished, ignore_errors=True)  # left by a kill
     try:
         tf.saved_model.save(serving, str(unfinished), signatures={"serving_default": serving.serve})
-        for name, text in (files or {}).items():
+        for name, content in (files or {}).items():
             (unfinished / "assets.extra").mkdir(exist_ok=True)
-            (unfinished / "assets.extra" / name).write_text(text, encoding="utf-8")
-        taken = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
-        version = folder / str(max(taken, default=0) + 1)
+            (unfinished / "assets.extra" / name).write_bytes(content)
+        version = storage.next_version(folder)
         os.rename(unfinished, version)
     except tf.errors.OpError as error:
         raise OSError(f"{folder}: the SavedModel cannot be written: {terminal.reason(error)}") from None

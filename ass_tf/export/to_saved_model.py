@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ass_tf import config
@@ -22,7 +22,14 @@ from ass_tf.system import option, process, storage, terminal
 
 
 def export(
-    run: Path, out: Path, *, which: str = "last", network: str | None = None, probabilities: bool = False
+    run: Path,
+    out: Path,
+    *,
+    which: str = "last",
+    network: str | None = None,
+    probabilities: bool = False,
+    size: tuple[int, int] | None = None,
+    extra: Callable[[Sequence[int]], dict[str, bytes]] | None = None,
 ) -> Path:
     """Write the SavedModel of a run.
 
@@ -32,6 +39,8 @@ def export(
         which: the snapshot, last or best.
         network: student or teacher; default: the teacher of a run that has one.
         probabilities: give the softmax as well as the labels.
+        size: (h, w) of the images that it takes; None: of any.
+        extra: makes more files of assets.extra from that size, or the one that the run was judged on.
 
     Returns:
         version: folder of the new SavedModel.
@@ -45,9 +54,10 @@ def export(
     from ass_tf.export import serving
 
     settings, generator, step = trained.load(run, which, network)
-    model = serving.Serving(generator, probabilities=probabilities)
+    model = serving.Serving(generator, probabilities=probabilities, size=size or (None, None))
     text = json.dumps(card.description(run, settings, which, step, network), indent=1)
-    return serving.save(model, out, {"model.json": text + "\n"})
+    more = extra(size or trained.judged_size(settings)) if extra else {}
+    return serving.save(model, out, {"model.json": f"{text}\n".encode(), **more})
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.export.to_saved_model") -> int:

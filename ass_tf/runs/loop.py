@@ -119,7 +119,8 @@ def _train(
         workers = Workers(strategy or session.build_strategy(cluster), cluster)
         computed = session.resolved(run, config, quiet=not workers.is_chief)
         check_alike(workers, computed, domains, facts, max(run.snapshots(), default=0))
-        step, trackable = session.build_step(computed, workers.strategy, facts, resumed=bool(run.snapshots()))
+        with process.uncollected():
+            step, trackable = session.build_step(computed, workers.strategy, facts, resumed=bool(run.snapshots()))
         saved = snapshots.restore(run, trackable)  # a run that cannot go on stays as it is
         workers.wait()  # all have read what the chief may change now
         changed = session.take_over(run, config, domains) if workers.is_chief else {}
@@ -213,7 +214,8 @@ class _Loop:
         if first:
             process.keep_freed()  # again: the first batch has undone it (TensorFlow's ApplyPython311MemoryPatch)
         measured = bool(train.shares_every) and step % train.shares_every == 0
-        terms = self.training_step.take(images, measured, bool(self.interruption.signal))
+        with process.uncollected() if first else contextlib.nullcontext():  # TensorFlow records the step
+            terms = self.training_step.take(images, measured, bool(self.interruption.signal))
         self.agreed |= self.training_step.stopping
         if self.training_step.loss_scale is not None:
             terms = _without_overflow(terms)

@@ -1,7 +1,8 @@
-"""What the CPU of this machine can do."""
+"""What the CPU of this machine can do, and which GPUs it has."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 
@@ -49,3 +50,17 @@ def describe() -> str:
     info = cpu_info()
     name = info.get("model name") or platform.processor() or platform.machine()
     return f"{name}, {cores} cores, {', '.join(cpu_features(info)) or 'features unknown'}"
+
+
+def gpus(listed: str = "/proc/driver/nvidia/gpus") -> list[str]:
+    """NVIDIA's GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them.
+
+    Args:
+        listed: the driver's folder with an entry for each.
+    """
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in named.split(",") if name not in ("", "-1")]
+    count = 0
+    with contextlib.suppress(OSError):
+        count = len(os.listdir(listed))
+    return [str(number) for number in range(count)]

@@ -42,3 +42,14 @@ def size(least: int = 1, most: int = LARGEST) -> Callable[[str], tuple[int, int]
         return int(sides[0]), int(sides[1])
 
     return parse
+
+
+def hours(text: str) -> float:
+    """A time in hours, above 0."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number of hours above 0, such as 23.5. Received: {text}.")
+    return found

@@ -196,6 +196,12 @@ def check_file(file: str | Path, what: str, error: Error = ValueError) -> None:
     check_folder(Path(file).parent, f"the folder of {what}", error)
 
 
+def next_version(folder: Path) -> Path:
+    """The next of the numbered versions 1, 2, ... in a folder."""
+    taken = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+    return folder / str(max(taken, default=0) + 1)
+
+
 @contextlib.contextmanager
 def literal_path(path: str | Path) -> Iterator[str]:
     """A path of the same folder that TensorFlow reads as it is.

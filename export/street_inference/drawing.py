@@ -77,7 +77,7 @@ def write(
 
     Args:
         folder: where to.
-        name: start of the files' names; OUTPUTS has their ends.
+        name: start of the files' names, "/" between folders; OUTPUTS has their ends.
         image: the photograph, RGB; only an overlay needs it.
         size: (h, w) of the photograph.
         labels: uint8 (h', w'), train ids; brought to the photograph's size by the nearest pixel.
@@ -116,6 +116,7 @@ def _save(path: Path, picture: Image.Image) -> None:
         ".jpg": {"quality": 90},
     }
     unfinished = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         formats = {".png": "PNG", ".jpg": "JPEG"}
         picture.save(unfinished, formats[path.suffix], **settings[path.suffix])

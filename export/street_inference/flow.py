@@ -52,6 +52,7 @@ class Photograph:
 
     path: Path
     name: str  # start of its results' names
+    number: int = 0  # its place in the list
     image: Any = None  # PIL.Image.Image, as large as the file has it; kept for an overlay only
     size: Any = None  # (height, width) of the file, upright
     pixels: Any = None  # uint8 (h, w, 3), as the model takes it
@@ -140,11 +141,12 @@ class Progress:
         self.total, self.done, self.start = total, 0, time.perf_counter()
         self.live = sys.stderr.isatty()
 
-    def advance(self, photograph: Photograph) -> None:
+    def advance(self, path: str, error: str) -> None:
+        """One more is done, or was skipped for an error."""
         before, self.done = self.done, self.done + 1
-        if photograph.error:
+        if error:
             clear = "\r\033[K" if self.live else ""
-            print(f"{clear}skipped: {photograph.path}: {photograph.error}", file=sys.stderr)
+            print(f"{clear}skipped: {path}: {error}", file=sys.stderr)
         left = round((time.perf_counter() - self.start) / self.done * (self.total - self.done))
         line = f"{self.done} of {self.total} images, {left // 60}:{left % 60:02} left"
         if self.live:
@@ -166,7 +168,7 @@ def segment(
         model: the model.
         photographs: all of them.
         options: what is done with each.
-        finish: called with each that is written, or that has an `error`.
+        finish: called with each that is written, or that has an `error`; with one perhaps twice if it is interrupted.
 
     Raises:
         OSError: a result cannot be written.
@@ -189,7 +191,8 @@ def segment(
 
     def written(limit: int) -> None:
         while len(writing) > limit:
-            finish(writing.popleft().result())
+            finish(writing[0].result())
+            writing.popleft()  # not before: what is interrupted here is told below
 
     readers = concurrent.futures.ThreadPoolExecutor(WORKERS)
     writers = concurrent.futures.ThreadPoolExecutor(WORKERS)

@@ -37,6 +37,40 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     return [_short(name) for name in names]
 
 
+def folder_names(paths: Sequence[Path], words: Sequence[str]) -> list[str]:
+    """A name for each file's results that keeps its folders: its stem below the folder that all words have in common.
+
+    Args:
+        paths: the files.
+        words: the files, folders and patterns that they were found by.
+
+    Returns:
+        names: relative, parted by "/"; files of a folder that differ in their suffix alone keep it.
+    """
+    try:
+        top = os.path.commonpath([_folder_of(word) for word in words])
+        inside = [os.path.relpath(os.path.abspath(path), top) for path in paths]
+    except ValueError:  # several drives of Windows
+        inside = [os.path.abspath(path).replace(":", "") for path in paths]
+    twins = collections.Counter(_alike(os.path.splitext(path)[0]) for path in inside)
+    names, users = [], collections.Counter[str]()
+    for path in inside:
+        stem = os.path.splitext(path)[0]
+        name = path if twins[_alike(stem)] > 1 else stem
+        users[_alike(name)] += 1
+        name += f"__{users[_alike(name)]}" if users[_alike(name)] > 1 else ""  # letter case alone tells them apart
+        names.append("/".join(map(_short, name.split(os.sep))))
+    return names
+
+
+def _folder_of(word: str) -> str:
+    """The folder that a word names, or that holds what it names."""
+    folder = os.path.abspath(word)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
 def _alike(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 

@@ -98,6 +98,10 @@ class Segmenter:
             raise ModelError(f"--provider {provider}: this onnxruntime has it, but it does not start on this machine.")
         self.seconds = 0.0
 
+    def close(self) -> None:
+        """Gives the session's memory back; what the model says of itself stays."""
+        del self.session
+
     def labels(self, batch: np.ndarray) -> np.ndarray:
         """Train ids, uint8 (n, h, w), of images uint8 (n, h, w, 3); of a model for N images, n may be smaller.
 

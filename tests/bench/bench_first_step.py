@@ -3,6 +3,7 @@
     python tests/bench/bench_first_step.py --earlier CHECKOUT --config FILE [--rounds 2] [--set KEY=VALUE ...]
 
 FILE's data must be there, by absolute paths; each run goes to a temporary folder and is killed after its first step.
+Each checkout checks the data once before, and remembers in a folder of its own what it found.
 """
 
 import argparse
@@ -17,8 +18,8 @@ HERE = Path(__file__).resolve().parents[2]
 ONE = ["train.log_every=1", "train.steps=1", "train.feature_images=0", "train.shares_every=0"]
 
 
-def seconds(checkout, options):
-    """Of one run."""
+def seconds(checkout, options, caches):
+    """Of one run; what it remembers of the data is under `caches`."""
     with tempfile.TemporaryDirectory() as folder:
         words = [
             sys.executable,
@@ -34,7 +35,7 @@ def seconds(checkout, options):
         run = subprocess.Popen(
             [*words, "--set", *ONE, *options.set],
             cwd=folder,  # Python finds what lies in the working directory before PYTHONPATH
-            env={**os.environ, "PYTHONPATH": str(checkout)},
+            env={**os.environ, "PYTHONPATH": str(checkout), "XDG_CACHE_HOME": f"{caches}{checkout}"},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -54,9 +55,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
-    for _ in range(options.rounds):
-        before, now = seconds(options.earlier.resolve(), options), seconds(HERE, options)
-        print(f"before {before:.1f} s, now {now:.1f} s, ratio {now / before:.2f}", flush=True)
+    with tempfile.TemporaryDirectory() as caches:
+        for turn in range(options.rounds + 1):
+            before, now = (seconds(checkout, options, caches) for checkout in (options.earlier.resolve(), HERE))
+            if turn:
+                print(f"before {before:.1f} s, now {now:.1f} s, ratio {now / before:.2f}", flush=True)
 
 
 if __name__ == "__main__":

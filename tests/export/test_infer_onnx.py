@@ -59,7 +59,7 @@ def test_200_odd_files_cost_no_good_output(model, tmp_path):
                 image.load()
         with Image.open(files[0]) as found:
             assert found.size == (int(row["width"]), int(row["height"]))
-    assert len(results(tmp_path / "out")) == 1 + 3 * list(kinds.values()).count(odd_files.SOUND)
+    assert len(results(tmp_path / "out")) == 2 + 3 * list(kinds.values()).count(odd_files.SOUND)
 
 
 def test_labels_colours_and_shares_are_the_models(model, pictures, tmp_path):
@@ -83,7 +83,7 @@ def test_batches_give_what_single_pictures_give(model, pictures, tmp_path):
     exports.infer(model, pictures, "--out", tmp_path / "one", "--outputs", "labels")
     exports.infer(model, pictures, "--out", tmp_path / "three", "--outputs", "labels", "--batch", "3")
     one, three = results(tmp_path / "one"), results(tmp_path / "three")
-    del one["summary.csv"], three["summary.csv"]
+    del one["summary.csv"], three["summary.csv"], one["inference.json"], three["inference.json"]
     assert sorted(one) == [f"{i}_labels.png" for i in range(4)]
     assert one == three
 
@@ -101,7 +101,12 @@ def test_equal_names_from_two_folders_are_both_kept(model, tmp_path):
         (tmp_path / part).mkdir()
         Image.fromarray(odd_files.photograph((30, 40), ord(part))).save(tmp_path / part / "0001.png")
     exports.infer(model, tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out", "--outputs", "labels")
-    assert sorted(results(tmp_path / "out")) == ["a__0001_labels.png", "b__0001_labels.png", "summary.csv"]
+    assert sorted(results(tmp_path / "out")) == [
+        "a__0001_labels.png",
+        "b__0001_labels.png",
+        "inference.json",
+        "summary.csv",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +157,7 @@ def test_write_that_fails_half_way_keeps_what_is_done_and_lists_it(model, pictur
     monkeypatch.setattr(drawing, "_save", full)
     assert command.main([str(model), str(pictures), "--out", str(tmp_path / "out"), "--outputs", "labels"]) == 1
     assert "error: No space left on device." in capsys.readouterr().err
-    assert sorted(results(tmp_path / "out")) == ["0_labels.png", "1_labels.png", "summary.csv"]
+    assert sorted(results(tmp_path / "out")) == ["0_labels.png", "1_labels.png", "inference.json", "summary.csv"]
     assert [row["name"] for row in summary(tmp_path / "out")] == ["0", "1"]
 
 
@@ -169,7 +174,7 @@ def test_picture_on_which_the_model_fails_is_named_and_the_rest_goes_on(model, p
     assert command.main(words) == 1
     assert f"skipped: {pictures / '2.png'}: the model fails on it: Failed to allocate memory" in capsys.readouterr().err
     assert [bool(row["error"]) for row in summary(tmp_path)] == [False, False, True, False]
-    assert len(results(tmp_path)) == 4
+    assert len(results(tmp_path)) == 5
 
 
 def test_interrupt_keeps_what_is_done_and_lists_it(model, pictures, tmp_path, monkeypatch, capsys):
@@ -184,7 +189,7 @@ def test_interrupt_keeps_what_is_done_and_lists_it(model, pictures, tmp_path, mo
     monkeypatch.setattr(segmenter.Segmenter, "labels", interrupted)
     assert command.main([str(model), str(pictures), "--out", str(tmp_path), "--outputs", "labels"]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "error: interrupted."
-    assert sorted(results(tmp_path)) == ["0_labels.png", "1_labels.png", "summary.csv"]
+    assert sorted(results(tmp_path)) == ["0_labels.png", "1_labels.png", "inference.json", "summary.csv"]
     assert [row["name"] for row in summary(tmp_path)] == ["0", "1"]
 
 
@@ -196,7 +201,7 @@ def test_results_are_no_inputs_and_no_input_is_overwritten(model, tmp_path):
     for words in ([tmp_path], [tmp_path / "**"], [tmp_path, tmp_path / "out"]):
         assert exports.infer(model, *words, "--out", tmp_path / "out", "--outputs", "colour").returncode in (0, 2)
         if (tmp_path / "out").exists():
-            assert sorted(results(tmp_path / "out")) == ["a_colour.png", "summary.csv"]
+            assert sorted(results(tmp_path / "out")) == ["a_colour.png", "inference.json", "summary.csv"]
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def test_fixed_size_is_in_the_signature(generator):
 
 @pytest.mark.slow
 def test_saved_model_runs_where_the_package_cannot_be_imported(generator, tmp_path):
-    version = serving.save(serving.Serving(generator, probabilities=True), tmp_path / "model", {"model.json": "{}"})
+    version = serving.save(serving.Serving(generator, probabilities=True), tmp_path / "model", {"model.json": b"{}"})
     np.save(tmp_path / "images.npy", IMAGES)
     code = """
 import sys
@@ -63,7 +63,7 @@ for count in (1, 2):
 def test_each_save_is_the_next_version_and_leaves_the_others(generator, tmp_path):
     model = serving.Serving(generator)
     (tmp_path / "9").mkdir()
-    assert serving.save(model, tmp_path, {"model.json": '{"a": 1}'}) == tmp_path / "10"
+    assert serving.save(model, tmp_path, {"model.json": b'{"a": 1}'}) == tmp_path / "10"
     assert json.loads((tmp_path / "10/assets.extra/model.json").read_text()) == {"a": 1}
     assert {path.name for path in tmp_path.iterdir()} == {"9", "10"}
 

@@ -32,6 +32,7 @@ part = options.run / "pid.part"
 part.write_text(str(os.getpid()))
 os.replace(part, options.run / "pid")
 (options.run / "cores").write_text(str(sorted(os.sched_getaffinity(0))))
+(options.run / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 (options.run / "config.json").write_text(config.dump(settings))
 time.sleep(0.5)
 score = {"oracle": 30.0, "csa": 34.0}.get(settings.method, 32.0) + settings.seed

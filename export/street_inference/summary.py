@@ -1,0 +1,214 @@
+"""The table of a call's results, a row at a time, and what tells a later call which of them are complete."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from street_inference import drawing, images
+from street_inference.segmenter import ModelError
+
+SETTINGS = "inference.json"
+Row = list[str]
+Shard = tuple[int, int]  # (1 to n, n)
+WHOLE: Shard = (1, 1)
+
+
+def file_name(shard: Shard) -> str:
+    """Of the table of a shard, or of all."""
+    return "summary.csv" if shard == WHOLE else f"summary-{shard[0]}-of-{shard[1]}.csv"
+
+
+class Summary:
+    """A table that grows row by row in the order of the photographs and gets its name when it is closed.
+
+    Its head tells a folder of results from one of photographs (`images.holds_results`), from the first moment.
+
+    Args:
+        folder: of the results, which is there.
+        shard: whose table it is.
+        names: of the classes.
+    """
+
+    def __init__(self, folder: Path, shard: Shard, names: Sequence[str]) -> None:
+        self.file, self.head = folder / file_name(shard), [*images.SUMMARY_HEAD, *names, "error"]
+        self.count = self.skipped = 0
+        self._waiting: dict[int, Row] = {}
+        self._next = 0
+        if not (folder / "summary.csv").exists():
+            with _replaced(folder / "summary.csv") as table:
+                table.writerow(self.head)
+        self._part = _part(self.file)
+        self._stream = open(self._part, "w", newline="", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
+        self._table = csv.writer(self._stream)
+        self._table.writerow(self.head)
+
+    def add(self, number: int, row: Row) -> None:
+        """Takes in the row of the photograph of a number, 0 to the last, once; it waits for those before it."""
+        if number < self._next or number in self._waiting:
+            return
+        self.count += 1
+        self.skipped += bool(row[-1])
+        self._waiting[number] = row
+        while self._next in self._waiting:
+            self._table.writerow(self._waiting.pop(self._next))
+            self._next += 1
+        self._stream.flush()  # so that it outlasts a kill
+
+    def close(self) -> None:
+        """Gives the table its name; one without a row replaces none."""
+        for _, row in sorted(self._waiting.items()):
+            self._table.writerow(row)
+        self._stream.close()
+        if self.count or not self.file.exists():
+            os.replace(self._part, self.file)
+        else:
+            self._part.unlink(missing_ok=True)
+
+
+def row_of(photograph: Any, classes: int) -> Row:
+    """The row of a `flow.Photograph` that was finished or skipped."""
+    p = photograph
+    shares = [f"{share:.6f}" for share in p.shares] if p.shares is not None else [""] * classes
+    seconds = [f"{value:.4f}" for value in (p.read_seconds, p.run_seconds, p.write_seconds)]
+    height, width = p.size or ("", "")
+    return [str(p.path), p.name, str(height), str(width), *seconds, *shares, p.error]
+
+
+def rows_in(folder: Path) -> Iterator[Row]:
+    """The rows of all tables in a folder of results, those of a call that was killed among them."""
+    parts = sorted(folder.glob(".summary*.csv.part"))
+    for file in [*sorted(folder.glob("summary*.csv")), *parts]:
+        try:
+            with open(file, newline="", encoding="utf-8", errors="surrogateescape") as stream:
+                table = csv.reader(_whole_lines(stream))
+                head = next(table, [])
+                if head[: len(images.SUMMARY_HEAD)] == images.SUMMARY_HEAD:
+                    yield from (row for row in table if len(row) == len(head))
+        except (OSError, csv.Error):
+            continue
+
+
+def complete(folder: Path, outputs: Sequence[str]) -> dict[str, Row]:
+    """The rows of earlier calls whose results are all there, by the photograph's path as it was given."""
+    found = {}
+    for row in rows_in(folder):
+        path, name, error = row[0], row[1], row[-1]
+        if not error and all(os.path.isfile(folder / f"{name}{drawing.OUTPUTS[kind]}") for kind in outputs):
+            found[path] = row
+    return found
+
+
+def settings_of(model: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What results depend on: the model by its hash, and options.
+
+    Raises:
+        OSError: the model cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(model, "rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return {"model": model.name, "sha256": digest.hexdigest(), **json.loads(json.dumps(options))}
+
+
+def note_settings(folder: Path, settings: Mapping[str, Any], shared: bool) -> None:
+    """Writes a call's settings next to its results.
+
+    Args:
+        folder: of the results.
+        settings: as `settings_of` returns them.
+        shared: the call adds to results that are there, which must have been made alike.
+
+    Raises:
+        ModelError: they were made otherwise; the message names the difference.
+    """
+    file = folder / SETTINGS
+    if shared and file.exists():
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+            differing = [key for key in {**known, **settings} if key != "model" and known.get(key) != settings.get(key)]
+        except (ValueError, TypeError, AttributeError):
+            raise ModelError(f"{file}: is damaged; what made the results there is unknown.") from None
+        if "sha256" in differing:
+            raise ModelError(f"{folder}: its results are another model's ({known.get('model')}); use another --out.")
+        for key in differing:
+            change = f"{key} {json.dumps(known.get(key))}; now it is {json.dumps(settings.get(key))}"
+            raise ModelError(f"{folder}: its results were made with {change}. Use another --out.")
+    unfinished = _part(file)
+    unfinished.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    os.replace(unfinished, file)
+
+
+def join(folder: Path) -> tuple[int, int]:
+    """Makes one table of the shards' tables, ordered by file, and removes those.
+
+    Args:
+        folder: the results of all shards.
+
+    Returns:
+        images, skipped: how many rows it has, and how many of them have an error.
+
+    Raises:
+        ModelError: there are none, one is missing or still being written, or they are of different numbers of shards.
+        OSError: the folder cannot be read or written.
+    """
+    found: dict[int, dict[int, Path]] = {}
+    for file in folder.glob("*.csv"):
+        if match := re.fullmatch(r"summary-(\d+)-of-(\d+)\.csv", file.name):
+            found.setdefault(int(match[2]), {})[int(match[1])] = file
+    if not found:
+        raise ModelError(f"{folder}: no table of a shard (summary-1-of-2.csv) is there.")
+    if len(found) > 1:
+        raise ModelError(f"{folder}: holds tables of {' and of '.join(map(str, sorted(found)))} shards; keep one kind.")
+    ((count, tables),) = found.items()
+    missing = [file_name((n, count)) for n in range(1, count + 1) if n not in tables]
+    going = [file_name((n, count)) for n in tables if _part(tables[n]).exists()]
+    if missing or going:
+        what = f"{missing[0]} is missing" if missing else f"{going[0]} is still being written"
+        raise ModelError(f"{folder}: {what}; run that shard with --resume.")
+    heads: list[Row] = []
+    rows: list[Row] = []
+    for _, file in sorted(tables.items()):
+        with open(file, newline="", encoding="utf-8", errors="surrogateescape") as stream:
+            table = csv.reader(stream)
+            heads.append(next(table, []))
+            rows += table
+    if any(head != heads[0] for head in heads):
+        raise ModelError(f"{folder}: its tables are of models with different classes.")
+    rows.sort()
+    with _replaced(folder / "summary.csv") as whole:
+        whole.writerow(heads[0])
+        whole.writerows(rows)
+    for file in tables.values():
+        file.unlink()
+    return len(rows), sum(bool(row[-1]) for row in rows)
+
+
+def _part(file: Path) -> Path:
+    return file.with_name(f".{file.name}.part")
+
+
+@contextlib.contextmanager
+def _replaced(file: Path) -> Iterator[Any]:
+    """A table that gets its name when all rows are in it."""
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with open(unfinished, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
+            yield csv.writer(stream)
+        os.replace(unfinished, file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _whole_lines(lines: Iterable[str]) -> Iterator[str]:
+    """Without a last one that was cut off."""
+    return itertools.takewhile(lambda line: line.endswith(("\n", "\r")), lines)
