@@ -42,17 +42,18 @@ def draw(folder, count):
 class Shard:
     """A process that works on one share, and what memory it holds after its first images and at its end."""
 
-    def __init__(self, model, photographs, out, place, count):
+    def __init__(self, model, photographs, out, place, count, kept=0):
         words = [sys.executable, str(exports.EXPORT / "infer_onnx.py"), str(model), str(photographs), "--out", str(out)]
         words += ["--keep-folders", "--shard", f"{place}/{count}", "--resume", "--threads", "1", "--outputs", "labels"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.table, self.process = out / f".summary-{place}-of-{count}.csv.part", subprocess.Popen(words, **quiet)
+        self.kept = kept  # rows of the process before it
         self.first = self.last = None
 
     def look(self):
         """Notes what it holds; returns whether it still works."""
         rows, held = self.rows(), self.held()
-        if rows > FIRST and held:
+        if rows > self.kept + FIRST and held:
             self.first = self.first or held
             self.last = held
         return self.process.poll() is None
@@ -105,7 +106,7 @@ def check(options, folder):
             victim.process.kill()
             victim.process.wait()
             killed = victim.rows()
-            shards[1] = Shard(model, photographs, out, 2, options.shards)
+            shards[1] = Shard(model, photographs, out, 2, options.shards, killed)
         time.sleep(0.5)
     wall = time.perf_counter() - start
     print(f"{options.shards} shards: {options.count / wall:.0f} images a second, with loading and the kill", flush=True)
