@@ -17,7 +17,8 @@ class BatchNorm(layers.BatchNormalization):
     """Keras' layer, in training by TensorFlow's FusedBatchNormV3; the same function, the same variables.
 
     Keras 3 composes it of single operations, in float32 under every precision. The fused one takes 16-bit numbers as
-    they are and keeps its statistics in float32. Synchronised over replicas it stays Keras' own.
+    they are and keeps its statistics in float32. Synchronised over replicas, all sums go in one message each way; Keras
+    sends three and two.
 
     Args:
         learn_scale: bool. Gamma and beta are among the variables that G learns.
@@ -32,12 +33,15 @@ class BatchNorm(layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         """float (b, h, w, c) -> the same, in the layer's compute dtype."""
-        if mask is not None or self.synchronized:
+        if mask is not None:
             return super().call(inputs, training=training, mask=mask)
         inputs = tf.cast(inputs, self.compute_dtype)
         if not training:
             return self._by_running_statistics(inputs)
-        return self._by_batch_statistics(inputs) if self.trainable else self._frozen(inputs)
+        if not self.trainable:
+            return self._frozen(inputs)
+        context = tf.distribute.get_replica_context() if self.synchronized else None
+        return self._by_statistics_of_all(inputs, context) if context else self._by_batch_statistics(inputs)
 
     def _by_batch_statistics(self, inputs):
         nothing = tf.zeros([0])
@@ -51,20 +55,32 @@ class BatchNorm(layers.BatchNormalization):
             is_training=True,
         )
         if self.momentum < 1:
-            self._keep(mean, variance, inputs)
+            # The operation returns the unbiased variance, Keras 3 keeps the biased one.
+            self._keep(mean, variance, (_count(inputs) - 1) / _count(inputs))
         return outputs
 
-    def _keep(self, mean, variance, inputs):
-        """The running statistics move towards a batch's, now or at the end of `moved_together`."""
-        count = math.prod(n or 0 for n in inputs.shape[:-1]) or tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
+    def _by_statistics_of_all(self, inputs, context):
+        """By those of the batches of all replicas, each of which has as many images as another."""
+        values = tf.cast(inputs, tf.float32)
+        sums = tf.stack([tf.reduce_sum(values, (0, 1, 2)), tf.reduce_sum(tf.square(values), (0, 1, 2))])
+        count = tf.cast(_count(inputs), tf.float32) * context.num_replicas_in_sync
+        mean, of_squares = tf.unstack(context.all_reduce("SUM", sums) / count)
+        variance = tf.maximum(of_squares - tf.square(mean), 0.0)
+        if self.momentum < 1:
+            self._keep(tf.stop_gradient(mean), tf.stop_gradient(variance), 1.0)
+        factor = _value(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
+        return tf.cast(values * factor + (_value(self.beta) - mean * factor), inputs.dtype)
+
+    def _keep(self, mean, variance, factor):
+        """The running statistics move towards a batch's, now or at the end of `moved_together`; the variance times a
+        factor."""
         share = 1.0 - self.momentum
-        # The operation returns the unbiased variance, Keras 3 keeps the biased one.
         moves = [
             _Move(here(self.moving_mean), mean, self.momentum, share),
-            _Move(here(self.moving_variance), variance, self.momentum, share * ((count - 1) / count)),
+            _Move(here(self.moving_variance), variance, self.momentum, share * factor),
         ]
         waiting = getattr(_together, "moves", None)
-        if waiting is not None and isinstance(count, int):
+        if waiting is not None and isinstance(factor, float):
             waiting.extend(moves)
             return
         for move in moves:
@@ -142,6 +158,11 @@ def here(variable):
         context = tf.distribute.get_replica_context()
     place = context.replica_id_in_sync_group if context else 0
     return local[int(tf.get_static_value(place)) % len(local)]
+
+
+def _count(inputs):
+    """How many vectors of channels there are: int where the size is known, else a float32 scalar."""
+    return math.prod(n or 0 for n in inputs.shape[:-1]) or tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
 
 
 def _value(variable):

@@ -95,9 +95,7 @@ class Lock:
             holder = _holder(path)
             if holder not in ({}, self.me) and not self.closed.is_set():
                 who = f"process {holder.get('pid')} on {holder.get('host')}"
-                print(
-                    f"error: {path}: {who} has taken over, since this one was not heard of.", file=sys.stderr
-                )
+                print(f"error: {path}: {who} has taken over, since this one was not heard of.", file=sys.stderr)
                 sys.stderr.flush()
                 os._exit(LOST)
 

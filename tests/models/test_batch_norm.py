@@ -119,3 +119,28 @@ def test_moved_together_statistics_are_those_of_moving_them_one_by_one():
         assert not np.array_equal(one_by_one[2], before[0][2])
         for expected, value in zip(one_by_one, joined):
             np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize("policy", TYPES)
+def test_synchronised_equals_keras_own_over_replicas_with_one_message_each_way(policy):
+    cpu = tf.config.list_logical_devices("CPU")
+    strategy = tf.distribute.MirroredStrategy([device.name for device in cpu[:2]])
+    inputs = [normal(seed, spread=3.0, middle=2.0) for seed in range(strategy.num_replicas_in_sync)]
+    spread = strategy.experimental_distribute_values_from_function(lambda c: inputs[c.replica_id_in_sync_group])
+    found = []
+    for kind in (BatchNorm, layers.BatchNormalization):
+        with trained.precision(policy), strategy.scope():
+            layer = kind(momentum=0.9, epsilon=1e-3, synchronized=True)
+            layer.build(SHAPE)
+
+        def passes(inputs, layer=layer):
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                outputs = layer(inputs, training=True)
+            return outputs, tape.gradient(outputs, inputs, output_gradients=tf.cast(normal(5), outputs.dtype))
+
+        run_all = tf.function(lambda inputs, passes=passes: strategy.run(passes, (inputs,)))
+        values = [v for pair in run_all(spread) for v in strategy.experimental_local_results(pair)]
+        found.append([*(tf.cast(value, tf.float32).numpy() for value in values), *layer.get_weights()])
+    for ours, keras_own in zip(*found):
+        np.testing.assert_allclose(ours, keras_own, rtol=TYPES[policy], atol=TYPES[policy])
