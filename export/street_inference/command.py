@@ -89,12 +89,11 @@ def _main(given: argparse.Namespace) -> int:
     place, count = given.shard
     todo = [(str(path), name) for path, name in zip(paths, names)][place - 1 :: count]
     known = summary.complete(options.out, options.outputs) if given.resume else {}
-    jobs = [(number, path, name) for number, (path, name) in enumerate(todo) if known.get(path, [""] * 2)[1] != name]
-    table, progress = summary.Summary(options.out, given.shard, model.names), flow.Progress(len(jobs))
-    for number in set(range(len(todo))).difference(number for number, *_ in jobs):
-        table.add(number, known[todo[number][0]])
-    before, started = table.count, time.perf_counter()
-    del paths, names, known
+    kept = {n: known[path] for n, (path, name) in enumerate(todo) if path in known and known[path][1] == name}
+    jobs = [(number, *job) for number, job in enumerate(todo) if number not in kept]
+    table, progress = summary.Summary(options.out, given.shard, model.names, kept), flow.Progress(len(jobs))
+    before, started = len(kept), time.perf_counter()
+    del paths, names, todo, known
 
     def finish(number: int, row: summary.Row) -> None:
         table.add(number, row)
@@ -110,8 +109,8 @@ def _main(given: argparse.Namespace) -> int:
         wall = time.perf_counter() - started
         table.close()
     skipped = f", {table.skipped} skipped" if table.skipped else ""
-    kept = f" ({before} done before)" if before else ""
-    print(f"{table.count - table.skipped} images in {options.out}{kept}{skipped}")
+    earlier = f" ({before} done before)" if before else ""
+    print(f"{table.count - table.skipped} images in {options.out}{earlier}{skipped}")
     _tell_speed(model, given.workers, table.count - before, wall, started - begun)
     return 1 if skipped else 0
 

@@ -36,9 +36,10 @@ class Summary:
         folder: of the results, which is there.
         shard: whose table it is.
         names: of the classes.
+        kept: rows of earlier calls by their numbers; they outlast a kill of this call.
     """
 
-    def __init__(self, folder: Path, shard: Shard, names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, shard: Shard, names: Sequence[str], kept: Mapping[int, Row] | None = None) -> None:
         self.file, self.head = folder / file_name(shard), [*images.SUMMARY_HEAD, *names, "error"]
         self.count = self.skipped = 0
         self._waiting: dict[int, Row] = {}
@@ -46,10 +47,15 @@ class Summary:
         if not (folder / "summary.csv").exists():
             with _replaced(folder / "summary.csv") as table:
                 table.writerow(self.head)
-        self._part = _part(self.file)
+        self._part, self._kept = _part(self.file), _part(self.file.with_name(f"{self.file.stem}-kept.csv"))
+        if kept:
+            with _replaced(self._kept) as table:
+                table.writerows([self.head, *kept.values()])
         self._stream = open(self._part, "w", newline="", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
         self._table = csv.writer(self._stream)
         self._table.writerow(self.head)
+        for number, row in (kept or {}).items():
+            self.add(number, row)
 
     def add(self, number: int, row: Row) -> None:
         """Takes in the row of the photograph of a number, 0 to the last, once; it waits for those before it."""
@@ -72,6 +78,7 @@ class Summary:
             os.replace(self._part, self.file)
         else:
             self._part.unlink(missing_ok=True)
+        self._kept.unlink(missing_ok=True)
 
 
 def row_of(photograph: Any, classes: int) -> Row:

@@ -169,9 +169,7 @@ def share_cores(place: int, count: int) -> int:
     """Keeps this process to its share of the cores, where the system can; returns how many these are."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if cores:
-        os.sched_setaffinity(
-            0, cores[place % len(cores) :: count] if place < len(cores) else [cores[place % len(cores)]]
-        )
+        os.sched_setaffinity(0, cores[place % len(cores) :: count])
         flow.WORKERS = flow.cores()
     return max(1, flow.cores() if cores else flow.cores() // count)
 

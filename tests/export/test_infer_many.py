@@ -109,6 +109,25 @@ def test_resuming_does_what_is_missing_and_nothing_else(model, pictures, whole, 
     assert not list(tmp_path.glob(".*.part"))
 
 
+def test_kill_while_resuming_loses_no_rows(model, pictures, whole, tmp_path, monkeypatch):
+    assert infer(model, pictures, "--out", tmp_path, "--keep-folders") == 1
+    (tmp_path / "a/same_labels.png").unlink()
+
+    def kill(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as killed:
+        killed.setattr("street_inference.flow.segment", kill)
+        killed.setattr(summary.Summary, "close", kill)
+        (tmp_path / "summary.csv").rename(tmp_path / ".summary.csv.part")  # of a call that was killed, too
+        with pytest.raises(SystemExit):
+            infer(model, pictures, "--out", tmp_path, "--keep-folders", "--resume")
+    assert len(summary.complete(tmp_path, ["labels"])) == 9
+    assert infer(model, pictures, "--out", tmp_path, "--keep-folders", "--resume") == 1
+    assert rows(tmp_path / "summary.csv") == rows(whole / "summary.csv")
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_results_of_other_settings_are_not_added_to(model, pictures, tmp_path, capsys):
     assert infer(model, pictures / "a", "--out", tmp_path, "--max-side", 32) == 0
     for words in (["--resume"], ["--shard", "1/2"]):
