@@ -120,6 +120,48 @@ def lookup_table(raw: Mapping[int, str | None], names: Sequence[str]) -> np.ndar
     return table
 
 
+class ColourTable:
+    """The colours of a data set's labels; the raw id of a colour is its position.
+
+    Args:
+        colours: (red, green, blue) each, all different, at most 254.
+
+    Attributes:
+        colours: uint8 (n, 3).
+        other: raw id of all other colours, 255.
+    """
+
+    other = 255
+
+    def __init__(self, colours: Sequence[Sequence[int]]) -> None:
+        self.colours = np.array(colours, np.uint8).reshape(-1, 3)
+        self._ids = np.full(1 << 24, self.other, np.uint8)  # by 65536 red + 256 green + blue
+        self._ids[_packed(self.colours)] = np.arange(len(self.colours))
+
+    def ids(self, pixels: np.ndarray) -> np.ndarray:
+        """Raw ids, uint8 (h, w), of pixels uint8 (h, w, 3).
+
+        Example:
+            >>> ColourTable([(128, 64, 128), (70, 70, 70)]).ids(np.array([[[70, 70, 70], [0, 0, 0]]])).tolist()
+            [[1, 255]]
+        """
+        return self._ids[_packed(pixels)]
+
+    def nearest(self, colour: Sequence[int]) -> int:
+        """Raw id of the colour that is nearest to one."""
+        return int(np.square(self.colours.astype(int) - np.array(colour, int)).sum(1).argmin())
+
+
+def _packed(pixels: np.ndarray) -> np.ndarray:
+    red, green, blue = np.moveaxis(np.asarray(pixels).astype(np.int32), -1, 0)
+    return red << 16 | green << 8 | blue
+
+
+def hexadecimal(colour: Sequence[int]) -> str:
+    """A colour as web pages write it: #804080."""
+    return "#{:02x}{:02x}{:02x}".format(*map(int, colour))
+
+
 def colours(names: Sequence[str]) -> np.ndarray:
     """Colour of each train id: Cityscapes' own where the name is one of its classes.
 

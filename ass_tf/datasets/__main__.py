@@ -25,7 +25,7 @@ def _shares(domain: Domain, count: int) -> np.ndarray:
     paths = [pair.label for pair in domain.pairs if pair.label]
     totals = np.zeros(256, np.int64)
     for path in paths[:: -(-len(paths) // 50) or 1]:
-        totals += np.bincount(domain.table[read_label(path, domain.dataset)].ravel(), minlength=256)
+        totals += np.bincount(domain.table[read_label(path, domain.dataset, domain.colours)].ravel(), minlength=256)
     return np.append(totals[:count], totals[count:].sum()) / max(totals.sum(), 1)
 
 

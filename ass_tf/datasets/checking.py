@@ -28,7 +28,7 @@ def _inspect(pair: Pair, domain: Domain) -> tuple[tuple[int, int], tuple[int, ..
     """(height, width) of a pair, and its pixels by class; DataError if it cannot be used."""
     image, pixels = open_image(pair.image), np.zeros(256, np.int64)
     if pair.label is not None:
-        label = open_label(pair.label, domain.dataset)
+        label = open_label(pair.label, domain.dataset, domain.colours)
         check_proportions(pair, image, label)
         refuse_unknown_ids(label, domain, pair.label)
         of_raw = raw_counts_of(label)
@@ -131,7 +131,7 @@ def check(domains: Mapping[str, Domain], progress: Callable[[int, int], None] | 
     keys: dict[tuple[str, Path, Path | None], str] = {}
     labelled = {pair.image for domain in domains.values() for pair in domain.pairs if pair.label}
     for role, domain in domains.items():
-        digest = hashlib.sha256(domain.table.tobytes()).hexdigest()[:16]
+        digest = hashlib.sha256(domain.meaning).hexdigest()[:16]
         for pair in domain.pairs:
             if pair.label or pair.image not in labelled:
                 paths = (str(pair.image.absolute()), str(pair.label and pair.label.absolute()))

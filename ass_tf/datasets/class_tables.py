@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +17,11 @@ from ass_tf.config.layouts import LAYOUTS
 from ass_tf.datasets.domain import DataError
 from ass_tf.system import storage, terminal
 
+Meaning = tuple[np.ndarray, tuple[str, ...], labels.ColourTable | None]
+REST = "*"  # key of a class file: all colours that it does not list
 
-def table_of(classes: Sequence[str], section: schema.Domain) -> tuple[np.ndarray, tuple[str, ...]]:
+
+def table_of(classes: Sequence[str], section: schema.Domain) -> Meaning:
     """What a data set's ids mean.
 
     Args:
@@ -26,6 +31,7 @@ def table_of(classes: Sequence[str], section: schema.Domain) -> tuple[np.ndarray
     Returns:
         table: uint8 (65536,), raw id -> train id, as `labels.lookup_table` makes it.
         names: of the classes that the data set's labels have.
+        colours: ColourTable of labels that hold colours, else None.
 
     Raises:
         DataError: no id stands for one of `classes`, or a user's JSON file cannot be used.
@@ -38,20 +44,14 @@ def table_of(classes: Sequence[str], section: schema.Domain) -> tuple[np.ndarray
     if not (table < len(classes)).any():
         received = terminal.some(classes)
         raise DataError(f"{root}: classes must name some class of {section.dataset}. Received: {received}.")
-    return table, names
+    return table, names, None
 
 
-def _of_user(classes: Sequence[str], class_file: Path, mapping: Path | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _of_user(classes: Sequence[str], class_file: Path, mapping: Path | None) -> Meaning:
     """`table_of` from a user's two JSON files."""
-    raw: dict[int, str | None] = {}
-    for key, name in storage.read_json(class_file, DataError).items():
-        if not (key.isascii() and key.isdecimal() and len(key) < 6 and int(key) < 65536):
-            rule = "an id must be an integer from 0 to 65535"
-            raise DataError(f"{class_file}: {rule}. Received: {storage.shown(key)}.")
-        if not isinstance(name, str | None):
-            rule = f"the name of id {key} must be a string or null"
-            raise DataError(f"{class_file}: {rule}. Received: {storage.shown(json.dumps(name))}.")
-        raw[int(key)] = name
+    content = storage.read_json(class_file, DataError)
+    coloured = any(key.startswith("#") or isinstance(value, list) for key, value in content.items())
+    raw, colours = _coloured(content, class_file) if coloured else (_numbered(content, class_file), None)
     names = tuple(dict.fromkeys(name for name in raw.values() if name is not None))
     renamed: dict[str | None, str | None] = {}
     for name, to in (storage.read_json(mapping, DataError) if mapping else {}).items():
@@ -68,7 +68,60 @@ def _of_user(classes: Sequence[str], class_file: Path, mapping: Path | None) -> 
     table = labels.lookup_table({raw_id: renamed.get(name, name) for raw_id, name in raw.items()}, classes)
     if not (table < len(classes)).any():
         raise DataError(f"{class_file}: some name must be one of classes; `mapping` can say which. Received: none.")
-    return table, names
+    return table, names, colours
+
+
+def _numbered(content: Mapping[str, Any], class_file: Path) -> dict[int, str | None]:
+    """A class file of ids: raw id -> name."""
+    raw: dict[int, str | None] = {}
+    for key, name in content.items():
+        if not (key.isascii() and key.isdecimal() and len(key) < 6 and int(key) < 65536):
+            rule = "an id must be an integer from 0 to 65535"
+            raise DataError(f"{class_file}: {rule}. Received: {storage.shown(key)}.")
+        raw[int(key)] = _name(name, f"id {key}", class_file)
+    return raw
+
+
+def _name(name: Any, of: str, class_file: Path) -> str | None:
+    if not isinstance(name, str | None):
+        rule = f"the name of {of} must be a string or null"
+        raise DataError(f"{class_file}: {rule}. Received: {storage.shown(json.dumps(name))}.")
+    return name
+
+
+def _coloured(content: Mapping[str, Any], class_file: Path) -> tuple[dict[int, str | None], labels.ColourTable]:
+    """A class file of colours: raw id -> name, and the colours in the order of these ids.
+
+    An entry is "#rrggbb": name, or name: [red, green, blue], or name: a list of such; "*": null ignores the rest.
+    """
+    found: dict[tuple[int, ...], str | None] = {}
+    raw: dict[int, str | None] = {}
+    for key, value in content.items():
+        if key == REST:
+            if value is not None:
+                raise DataError(f'{class_file}: "*" must be null. Received: {storage.shown(json.dumps(value))}.')
+            raw[labels.ColourTable.other] = None
+            continue
+        if re.fullmatch("#[0-9a-fA-F]{6}", key):
+            entries = {tuple(bytes.fromhex(key[1:])): _name(value, key, class_file)}
+        else:
+            several = value if isinstance(value, list) and value and isinstance(value[0], list) else [value]
+            if not all(_is_colour(colour) for colour in several):
+                rule = f'{storage.shown(key)} must be "#rrggbb", or a name whose value is [red, green, blue], 0 to 255'
+                raise DataError(f"{class_file}: {rule}. Received: {storage.shown(json.dumps(value))}.")
+            entries = {tuple(colour): key for colour in several}
+        for colour, name in entries.items():
+            if found.setdefault(colour, name) != name:
+                both = f"{found[colour]} and {name}"
+                raise DataError(f"{class_file}: {labels.hexadecimal(colour)} must have one name. Received: {both}.")
+    if len(found) >= labels.OUTSIDE:
+        raise DataError(f"{class_file}: must list at most {labels.OUTSIDE - 1} colours. Received: {len(found)}.")
+    raw |= enumerate(found.values())
+    return raw, labels.ColourTable(list(found))
+
+
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(type(n) is int and 0 <= n <= 255 for n in value)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

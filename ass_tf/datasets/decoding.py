@@ -50,12 +50,13 @@ def open_image(path: Path) -> Image.Image:
         raise DataError(f"{path}: does not fit into memory.") from None
 
 
-def open_label(path: Path, dataset: str) -> Image.Image:
+def open_label(path: Path, dataset: str, colours: labels.ColourTable | None = None) -> Image.Image:
     """A decoded label file whose pixels are raw ids.
 
     Args:
         path: the PNG: palette (the index is the id), grey of any depth, or SYNTHIA's three channels of 16 bits.
         dataset: as `Domain.dataset`.
+        colours: as `Domain.colours`: the pixels are colours, and the ids their positions.
 
     Returns:
         label: image of mode L, P or I;16.
@@ -73,8 +74,11 @@ def open_label(path: Path, dataset: str) -> Image.Image:
             # Pillow would keep the high byte of each big-endian value; read as little-endian it keeps the id's.
             label.tile = [(*label.tile[0][:3], "RGB;16L")]  # type: ignore[list-item]
             return label.getchannel(0)
+        if colours is not None:
+            return Image.fromarray(colours.ids(_colours_of(label, path)))
         if label.mode not in ("1", "L", "P", "I", "I;16"):
-            raise DataError(f"{path}: a label must hold class ids, not colours. Received: mode {label.mode}.")
+            rule = "a label must hold class ids, not colours, unless its class file lists colours"
+            raise DataError(f"{path}: {rule}. Received: mode {label.mode}.")
         label.load()
         if label.mode == "I":  # what Pillow before 11 makes of 16 bits
             return label.convert("I;16")
@@ -83,14 +87,21 @@ def open_label(path: Path, dataset: str) -> Image.Image:
         return label if step == 1 else label.convert("L").point([value // step for value in range(256)])
 
 
+def _colours_of(label: Image.Image, path: Path) -> np.ndarray:
+    """uint8 (h, w, 3): the colours of an open label, without its transparency."""
+    if label.mode not in ("RGB", "RGBA", "P"):
+        raise DataError(f"{path}: a label must hold colours, as its class file lists. Received: mode {label.mode}.")
+    return np.asarray(label.convert("RGB"))
+
+
 def read_image(path: Path) -> np.ndarray:
     """uint8 (h, w, 3) of `open_image`."""
     return np.asarray(open_image(path))
 
 
-def read_label(path: Path, dataset: str) -> np.ndarray:
+def read_label(path: Path, dataset: str, colours: labels.ColourTable | None = None) -> np.ndarray:
     """Raw ids, uint8 or uint16 (h, w), of `open_label`."""
-    return np.asarray(open_label(path, dataset))
+    return np.asarray(open_label(path, dataset, colours))
 
 
 def raw_counts_of(label: Image.Image) -> np.ndarray:
@@ -102,8 +113,25 @@ def refuse_unknown_ids(label: Image.Image, domain: Domain, path: Path) -> None:
     """Raises DataError if a label holds ids that its data set does not have."""
     raw_ids = np.flatnonzero(raw_counts_of(label))
     unknown = raw_ids[domain.table[raw_ids] == labels.OUTSIDE]
+    if unknown.size and domain.colours:
+        raise DataError(f"{path}: {_unknown_colours(path, domain.colours)}")
     if unknown.size:
         raise DataError(f"{path}: an id must be in the class map. Received: {unknown.tolist()}.")
+
+
+def _unknown_colours(path: Path, known: labels.ColourTable) -> str:
+    """What a label holds besides the colours of its class file: the most frequent ones, each with the nearest known."""
+    with Image.open(path) as label:
+        pixels = _colours_of(label, path).reshape(-1, 3)
+    others = pixels[known.ids(pixels) == known.other]
+    found, counts = np.unique(others, axis=0, return_counts=True)
+    told = []
+    for place in np.argsort(-counts, kind="stable")[:3]:
+        near = labels.hexadecimal(known.colours[known.nearest(found[place])])
+        share = f"{100 * counts[place] / len(pixels):.2g} % of the pixels"
+        told.append(f"{labels.hexadecimal(found[place])} ({share}; the nearest is {near})")
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return f'a colour must be in the class file, or "*": null. Received: {", ".join(told)}{more}.'
 
 
 def train_ids_of(label: Image.Image, domain: Domain, path: Path) -> np.ndarray:

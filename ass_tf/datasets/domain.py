@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ass_tf import labels
+
 
 class DataError(ValueError):
     """Files that cannot be used; each line of the message names the file."""
@@ -28,3 +30,9 @@ class Domain:
     raw_names: tuple[str, ...] = ()  # of the classes that its labels have
     label_folder: Path | None = None  # where labels were looked for,
     label_tail: str = ""  # and how their names end
+    colours: labels.ColourTable | None = None  # of labels that hold colours
+
+    @property
+    def meaning(self) -> bytes:
+        """What its labels mean, for comparisons."""
+        return self.table.tobytes() + (self.colours.colours.tobytes() if self.colours else b"")

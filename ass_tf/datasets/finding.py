@@ -118,7 +118,7 @@ def open_domain(classes: Sequence[str], section: schema.Domain, require_labels: 
     root, layout = Path(section.root), LAYOUTS[section.dataset]
     if not root.is_dir():
         raise DataError(f"{root}: no such folder.")
-    table, names = table_of(classes, section)
+    table, names, colours = table_of(classes, section)
     given = {"split": section.split, "images": section.images, "labels": section.labels}
     forms = [[root / folder.format(**given) for folder in form] for form in layout.folders]
     image_folder, label_folder = next((form for form in forms if form[0].is_dir()), forms[-1])
@@ -129,7 +129,7 @@ def open_domain(classes: Sequence[str], section: schema.Domain, require_labels: 
         if require_labels and missing:
             raise _missing(missing.image, label_folder, missing.name, layout)
     size = section.size[0], section.size[1]
-    return Domain(pairs, table, size, section.dataset, names, label_folder, layout.label_tail)
+    return Domain(pairs, table, size, section.dataset, names, label_folder, layout.label_tail, colours)
 
 
 def _missing(image: Path, label_folder: Path, name: str, layout: Layout) -> DataError:

@@ -100,7 +100,7 @@ def read_pair(pair, domain, draws=(0.0,) * DRAWS, *, flip=False, scale=1.0):
     image = np.asarray(resized(open_image(pair.image), Image.Resampling.BICUBIC))
     if pair.label is None:
         return image, None
-    label = resized(open_label(pair.label, domain.dataset), Image.Resampling.NEAREST)
+    label = resized(open_label(pair.label, domain.dataset, domain.colours), Image.Resampling.NEAREST)
     return image, train_ids_of(label, domain, pair.label)
 
 
@@ -245,7 +245,7 @@ def evaluation_pairs(domain, skip=None, places=None):
     def read(pair):
         image, label = open_image(pair.image), None
         if pair.label is not None:
-            raw = open_label(pair.label, domain.dataset)
+            raw = open_label(pair.label, domain.dataset, domain.colours)
             check_proportions(pair, image, raw)
             label = train_ids_of(raw, domain, pair.label)
         return pair.name, np.asarray(image.resize((w, h), Image.Resampling.BICUBIC), np.float32), label

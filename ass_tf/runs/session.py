@@ -227,7 +227,7 @@ def take_over(run: RunFolder, config: Config, domains: dict[str, datasets.Domain
         changed: dotted setting -> [value before, value now].
     """
     run.read_sessions()  # an error must come before anything is changed
-    tables = {role: hashlib.sha256(d.table.tobytes()).hexdigest() for role, d in domains.items() if d.pairs[0].label}
+    tables = {role: hashlib.sha256(d.meaning).hexdigest() for role, d in domains.items() if d.pairs[0].label}
     names = {role: [pair.name for pair in domain.pairs] for role, domain in domains.items()}
     changed: dict[str, Any] = {key: list(values) for key, values in claiming.changes(run, config).items()}
     for key, (before, now) in changed.items():

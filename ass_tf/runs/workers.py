@@ -188,7 +188,7 @@ def _digest(domain: Domain, facts: Facts | None) -> str:
     """Of the files' names, what their labels mean, and how many pixels each class has."""
     digest = hashlib.sha256("\n".join(pair.name for pair in domain.pairs).encode())
     if domain.pairs and domain.pairs[0].label:
-        digest.update(domain.table.tobytes())
+        digest.update(domain.meaning)
     if facts is not None and facts.pixels is not None:
         digest.update(np.ascontiguousarray(facts.pixels).tobytes())
     return digest.hexdigest()
