@@ -40,8 +40,9 @@ test-torch: $(VENV)/.torch
 test-serving: $(VENV)/.schemas
 	$(RUN) -m pytest -q tests/export/test_to_server.py
 
+# All but two folders, whose code does not use TensorFlow.
 test-addons: $(OLD)/.installed
-	$(OLD)/bin/python -m pytest -q $(TWO) -m "slow or not slow"
+	$(OLD)/bin/python -m pytest -q $(TWO) -m "slow or not slow" $(addprefix --ignore=tests/,streets studies)
 
 # Branch coverage of both suites; what subprocesses execute counts, too.
 coverage: $(INSTALLED)
