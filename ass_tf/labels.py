@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import colorsys
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -157,7 +157,7 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
-def hexadecimal(colour: Sequence[int]) -> str:
+def hexadecimal(colour: Iterable[int]) -> str:
     """A colour as web pages write it: #804080."""
     return "#{:02x}{:02x}{:02x}".format(*map(int, colour))
 

@@ -2,22 +2,34 @@
 
 python -m ass_tf.datasets CONFIG [--set KEY=VALUE]   decode every file, then print what there is
 python -m ass_tf.datasets CONFIG --list labelled     names, one a line, for use as a list file
+python -m ass_tf.datasets --guess FOLDER             a classes.json to start from, by the label files of a folder
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
+import colorsys
+import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from ass_tf import config
+from ass_tf import config, labels
+from ass_tf.config.layouts import PHOTOGRAPHS
 from ass_tf.datasets.checking import Facts, check
-from ass_tf.datasets.decoding import read_label
+from ass_tf.datasets.decoding import open_image, raw_pixels, read_label
 from ass_tf.datasets.domain import DataError, Domain
-from ass_tf.datasets.roles import open_roles, unmatched
-from ass_tf.system import option, terminal
+from ass_tf.datasets.finding import walk
+from ass_tf.datasets.roles import open_roles, spread, unmatched
+from ass_tf.system import option, storage, terminal
+from street_inference import drawing
+
+LOOKED_AT = 50  # labels
+RARE = 1e-4  # share of the pixels below which a colour is taken for a mistake, such as those of a blurred edge
 
 
 def _shares(domain: Domain, count: int) -> np.ndarray:
@@ -43,13 +55,81 @@ def _describe(domains: Mapping[str, Domain], facts: Mapping[str, Facts], classes
         print(f"{name:<{width}}" + "".join(f"{share[row]:>12.2%}" for share in shares.values()))
 
 
+def _guess(folder: Path, picture: Path | None) -> None:
+    """Prints a class file of what the labels of a folder hold, and on stderr the shares; draws one of them."""
+    files = [folder / name for name in walk(folder) if name.lower().endswith(".png")]
+    if not files:
+        raise DataError(f"{folder}: holds no label named *.png.")
+    looked_at = spread(files, LOOKED_AT)
+    found: collections.Counter[str] = collections.Counter()
+    kinds = set()
+    for file in looked_at:
+        pixels = raw_pixels(file)
+        kinds.add(pixels.ndim)
+        values, counts = np.unique(pixels.reshape(-1, *pixels.shape[2:]), axis=0, return_counts=True)
+        found.update(dict(zip(map(_key, values), map(int, counts))))
+    if len(kinds) > 1:
+        raise DataError(f"{folder}: its labels must all hold ids, or all colours. Received: some of both.")
+    total, coloured = found.total(), kinds == {3}
+    kept = {key: n for key, n in found.most_common(labels.OUTSIDE - 1) if not coloured or n >= RARE * total}
+    order = sorted(kept, key=lambda key: -kept[key]) if coloured else sorted(kept, key=int)
+    known = {labels.hexadecimal(colour): name for name, colour in reversed(labels.CITYSCAPES_RAW.values())}
+    names = {key: known.get(key, f"colour {n}" if coloured else f"class {key}") for n, key in enumerate(order, 1)}
+    rest = total - sum(kept.values())
+    print(f"{len(looked_at)} of {len(files)} labels looked at", file=sys.stderr)
+    for key in order:
+        print(f"{key:>8}{kept[key] / total:>10.2%}  {names[key]}", file=sys.stderr)
+    if rest:
+        print(f"{len(found) - len(kept)} more colours{rest / total:>10.2%}", file=sys.stderr)
+    print(json.dumps({**names, **({"*": None} if rest else {})}, indent=1))
+    if picture:
+        _draw(looked_at[len(looked_at) // 2], names, picture)
+
+
+def _key(value: np.ndarray) -> str:
+    """Of a class file, for an id or a colour."""
+    return labels.hexadecimal(value) if value.ndim else str(int(value))
+
+
+def _draw(file: Path, names: Mapping[str, str], picture: Path) -> None:
+    """One label in a colour for each class, with a legend, over its photograph if that is next to it."""
+    pixels = raw_pixels(file)
+    flat = [_key(value) for value in pixels.reshape(-1, *pixels.shape[2:])]
+    place = {key: n for n, key in enumerate(names)}
+    ids = np.array([place.get(key, labels.IGNORE) for key in flat], np.uint8).reshape(pixels.shape[:2])
+    palette = np.zeros((256, 3), np.uint8)
+    for key, n in place.items():
+        far_apart = colorsys.hsv_to_rgb(0.618 * n % 1, 0.9 - 0.4 * (n % 2), 0.95 - 0.35 * (n % 3 == 2))
+        palette[n] = tuple(bytes.fromhex(key[1:])) if key.startswith("#") else [round(255 * x) for x in far_apart]
+    drawn = Image.fromarray(ids)
+    beside = [file.parents[1] / "images" / f"{file.stem}{tail}" for tail in PHOTOGRAPHS]
+    photograph = next((open_image(path) for path in beside if path.exists()), None)
+    base = photograph.resize(drawn.size) if photograph else Image.new("RGB", drawn.size)
+    shares = np.bincount(ids.ravel(), minlength=256)[: len(names)] / ids.size
+    sheet = drawing.overlay(base, drawn, palette, 0.6 if photograph else 1.0)
+    with storage.replacing(picture) as part:
+        drawing.with_legend(sheet, shares, list(names.values()), palette).save(part, "PNG")
+    print(f"{picture}: {file}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.datasets") -> int:
     """The command line, called `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(prog=prog, description="Check the data of a settings file.")
-    parser.add_argument("file", type=option.path, metavar="CONFIG", help="a settings file")
+    parser.add_argument("file", type=option.path, nargs="?", metavar="CONFIG", help="a settings file")
     parser.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--list", choices=("source", "target", "labelled", "validation"), help="print the image names")
+    text = "print a classes.json to start from, by the ids or colours of up to 50 label PNGs below a folder"
+    parser.add_argument("--guess", type=option.path, metavar="FOLDER", help=text)
+    parser.add_argument("--picture", type=option.path, metavar="FILE", help="with --guess: draw one of the labels, PNG")
     options = parser.parse_args(arguments)
+    if (options.file is None) == (options.guess is None):
+        parser.error("either CONFIG or --guess FOLDER is required")
+    if options.guess:
+        try:
+            _guess(options.guess, options.picture)
+        except DataError as error:
+            return terminal.complain(error, 1)
+        return 0
     try:
         settings = config.load(options.file, options.set)
     except config.ConfigError as error:

@@ -87,6 +87,18 @@ def open_label(path: Path, dataset: str, colours: labels.ColourTable | None = No
         return label if step == 1 else label.convert("L").point([value // step for value in range(256)])
 
 
+def raw_pixels(path: Path) -> np.ndarray:
+    """What a label file holds, whatever its class file says: ids (h, w), or colours uint8 (h, w, 3).
+
+    Raises:
+        DataError: as `open_label`.
+    """
+    with _decoding(path), Image.open(path) as label:
+        if label.mode in ("RGB", "RGBA"):
+            return _colours_of(label, path)
+    return read_label(path, "folder")
+
+
 def _colours_of(label: Image.Image, path: Path) -> np.ndarray:
     """uint8 (h, w, 3): the colours of an open label, without its transparency."""
     if label.mode not in ("RGB", "RGBA", "P"):
