@@ -44,6 +44,8 @@ class Domain(Section):
     """dataset=folder: JSON of class name -> name in `classes`, its train id, or null; default: equal names."""
     list: str | None = None
     """Text file with one image name per line, as `ass-tf datasets --list` prints them: use only these images."""
+    licence: str | None = None
+    """Terms under which these data may be used, for the card of an exported model."""
 
 
 class Target(Domain):

@@ -81,7 +81,8 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
         made_for = {"target": target} if target else {}
         onnx_graph.stamp(reduced, {**entries, "precision": options.precision, **made_for})
         onnx_graph.write(reduced, out)
-    print(f"Written: {out} ({out.stat().st_size / 1e6:.1f} MB)", flush=True)
+    beside = card.write(run, {**entries, "precision": options.precision}, out, options.command)
+    print(f"Written: {out} ({out.stat().st_size / 1e6:.1f} MB), {beside.name}", flush=True)
     if options.precision != "float32":
         _compare_precisions(settings, model, onnx.load(out), options, calibration)
     if target == "vnni" and _default_target() == "any":
@@ -218,6 +219,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
     for name in ("calibrate", "target"):
         if getattr(options, name) and options.precision != "int8":
             parser.error(f"--{name} goes with --precision int8")
+    options.command = [*prog.split(), *(sys.argv[1:] if arguments is None else arguments)]
     run = options.run
     try:
         run = run or trained.newest_finished()

@@ -30,6 +30,7 @@ def export(
     probabilities: bool = False,
     size: tuple[int, int] | None = None,
     extra: Callable[[Sequence[int]], dict[str, bytes]] | None = None,
+    command: Sequence[str] = ("python", "-m", "ass_tf.export.to_saved_model"),
 ) -> Path:
     """Write the SavedModel of a run.
 
@@ -40,6 +41,7 @@ def export(
         network: student or teacher; default: the teacher of a run that has one.
         probabilities: give the softmax as well as the labels.
         size: (h, w) of the images that it takes; None: of any.
+        command: words that export it, for its card.
         extra: makes more files of assets.extra from that size, or the one that the run was judged on.
 
     Returns:
@@ -55,9 +57,13 @@ def export(
 
     settings, generator, step = trained.load(run, which, network)
     model = serving.Serving(generator, probabilities=probabilities, size=size or (None, None))
-    text = json.dumps(card.description(run, settings, which, step, network), indent=1)
+    entries = card.description(run, settings, which, step, network)
     more = extra(size or trained.judged_size(settings)) if extra else {}
-    return serving.save(model, out, {"model.json": f"{text}\n".encode(), **more})
+    files = {
+        "model.json": f"{json.dumps(entries, indent=1)}\n".encode(),
+        "card.md": card.page(run, entries, out.name, list(command)).encode(),
+    }
+    return serving.save(model, out, {**files, **more})
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.export.to_saved_model") -> int:
@@ -76,7 +82,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
     try:
         run = options.run or trained.newest_finished()
         out = options.out or RunFolder(run).export / "saved_model"
-        version = export(run, out, which=options.snapshot, network=options.network, probabilities=options.probabilities)
+        words = [*prog.split(), *(sys.argv[1:] if arguments is None else arguments)]
+        version = export(
+            run,
+            out,
+            which=options.snapshot,
+            network=options.network,
+            probabilities=options.probabilities,
+            command=words,
+        )
     except (ValueError, OSError) as error:
         return terminal.complain(error, 2 if isinstance(error, config.ConfigError) else 1)
     print(f"Written: {version}")

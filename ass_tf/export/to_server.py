@@ -48,7 +48,7 @@ def for_tensorflow(run: Path, folder: Path, options: argparse.Namespace) -> Path
     def extra(size: Sequence[int]) -> dict[str, bytes]:
         return {WARMUP: _record(_warmup_request(folder.name, size))}
 
-    version = to_saved_model.export(run, folder, size=options.size, extra=extra)
+    version = to_saved_model.export(run, folder, size=options.size, extra=extra, command=options.command)
     parameters = {
         "max_batch_size": options.max_batch,
         "batch_timeout_micros": options.delay,
@@ -222,6 +222,7 @@ def _parsed(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.export.to_server") -> int:
     """The command line, called `prog`; returns the exit status."""
     options = _parsed(arguments, prog)
+    options.command = [*prog.split(), *(sys.argv[1:] if arguments is None else arguments)]
     make = for_tensorflow if options.server == "tensorflow" else for_triton
     try:
         storage.check_folder(options.out, "--out")
