@@ -77,6 +77,8 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
     if options.precision == "float32":
         os.replace(unverified, out)
     else:
+        del generator, served
+        process.give_back()
         reduced = _reduce(options.precision, model, calibration, target)
         made_for = {"target": target} if target else {}
         onnx_graph.stamp(reduced, {**entries, "precision": options.precision, **made_for})

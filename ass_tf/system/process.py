@@ -92,6 +92,13 @@ def keep_freed() -> None:
         mallopt(ARENA_MAX, max(1, (os.cpu_count() or 1) // 8))
 
 
+def give_back() -> None:
+    """Returns to the system what the process no longer needs and `keep_freed` has kept, before work by other means."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # macOS, musl, Windows
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def import_quietly(module: str) -> None:
     """Imports a module whose C++ side writes to stderr, and shows what it wrote only if the import fails.
 

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -70,6 +71,24 @@ def test_resident_memory_grows_with_what_is_held():
         held.write(b"x" * 2**20)
     assert process.resident_memory() - before == pytest.approx(200, abs=20)
     del held
+
+
+GIVEN_BACK = """
+from ass_tf.system import process
+import numpy as np
+process.keep_freed()
+held = [np.ones(2**17) for _ in range(300)]  # of 1 MB each
+del held[:-1]
+kept = process.resident_memory()
+process.give_back()
+print(kept - process.resident_memory())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="elsewhere freed memory is not kept")
+def test_kept_memory_is_given_back_when_asked():
+    done = subprocess.run([sys.executable, "-c", GIVEN_BACK], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 200
 
 
 FAULTS = """
