@@ -51,7 +51,8 @@ def build_strategy(cluster: Cluster) -> Any:
     os.environ["TF_CONFIG"] = cluster.to_tf_config()
     before = signal.getsignal(signal.SIGTERM)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with cluster.watched():
+            return tf.distribute.MultiWorkerMirroredStrategy()
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # TensorFlow has set a handler of its own

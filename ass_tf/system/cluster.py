@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ass_tf.system import terminal
 
 NOTE, PATIENCE = 30, 600  # seconds until missing workers are named, and until they are given up
+GONE = 30  # seconds without an answer, after which a worker counts as gone while TensorFlow looks for it
 LOST = 75  # exit status where another worker has gone, EX_TEMPFAIL: start all of them again
 PORT = 23456  # of every pod, where JOB_PORT is not set
 ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
@@ -71,6 +76,22 @@ class Cluster:
                     noted = True
                     print(f"{self}: waiting for {names}.", flush=True)
                 time.sleep(0.2)
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Kills this process when another worker has gone within, and says which.
+
+        While TensorFlow looks for the others it lets neither threads nor signals through, and it would wait for ever.
+        So the watching is done by a process of its own.
+        """
+        others = [[self.name(i), self.addresses[i]] for i in range(len(self.addresses)) if i != self.index]
+        code = "import sys; from ass_tf.system import cluster; cluster.watch(*sys.argv[1:])"
+        watcher = subprocess.Popen([sys.executable, "-c", code, json.dumps(others), str(os.getpid()), str(GONE)])
+        try:
+            yield
+        finally:
+            watcher.kill()
+            watcher.wait()
 
     def _listen(self) -> socket.socket:
         both = socket.has_dualstack_ipv6()
@@ -203,6 +224,28 @@ def of_kubernetes(environ: Mapping[str, str] = os.environ) -> Cluster:
     port = _number(environ, "JOB_PORT", "kubernetes") if environ.get("JOB_PORT") else PORT
     addresses = [f"{job}-{i}.{service}:{port}" for i in range(count)]
     return _checked("JOB_COMPLETIONS", addresses, "JOB_COMPLETION_INDEX", index)
+
+
+def watch(others: str, process: str, patience: str) -> None:
+    """`Cluster.watched`, by a child of the process: until that has ended, or another worker does not answer.
+
+    Args:
+        others: JSON of [name, HOST:PORT] of each.
+        process: number of the process.
+        patience: seconds without an answer.
+    """
+    peers = json.loads(others)
+    seen = dict.fromkeys((name for name, _ in peers), time.monotonic())
+    while os.getppid() == int(process):
+        for name, address in peers:
+            if _answers(address):
+                seen[name] = time.monotonic()
+            elif time.monotonic() - seen[name] > float(patience) and os.getppid() == int(process):
+                line = f"error: {name} has gone before the first step; start all workers again."
+                print(line, file=sys.stderr, flush=True)
+                os.kill(int(process), signal.SIGKILL)
+                return
+        time.sleep(1)
 
 
 def _answers(address: str) -> bool:

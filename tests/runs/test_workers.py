@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -123,3 +125,22 @@ def test_earlier_keras_is_refused_before_anybody_is_waited_for(monkeypatch):
     monkeypatch.setattr(keras, "__version__", "2.15.0")
     with pytest.raises(ClusterError, match=r"several workers need Keras 3\. Received: 2\.15\.0"):
         workers.build_strategy(Cluster(("a:1", "b:1"), 0))
+
+
+WAITING = """
+import time
+import tensorflow as tf
+from ass_tf.runs import workers
+from ass_tf.system import cluster
+cluster.Cluster.gather, cluster.GONE = lambda self: None, 1
+tf.distribute.MultiWorkerMirroredStrategy = lambda: time.sleep(60)
+workers.keras.__version__ = "3"
+workers.build_strategy(cluster.Cluster(("127.0.0.1:1", "127.0.0.1:2"), 1))
+"""
+
+
+def test_worker_that_goes_while_tensorflow_looks_for_it_ends_the_others():
+    done = subprocess.run([sys.executable, "-c", WAITING], capture_output=True, text=True, timeout=50)
+    assert done.returncode == -signal.SIGKILL
+    line = "error: worker 0 (127.0.0.1:1) has gone before the first step; start all workers again."
+    assert done.stderr.splitlines()[-1] == line
