@@ -4,9 +4,10 @@
 
 First GA, FCSA and CSA with each number of workers, on this machine, against MirroredStrategy with as many logical
 devices, ten steps each. Then a random worker of two is killed at a random moment, until so many kills have landed. The
-others must end within a minute by status 75, or be killed while TensorFlow looks for it; all are started again. A worker that is killed before the others have met
-it leaves them waiting: they are stopped, as a scheduler does. The exit status is 0 if losses agree to 1e-6, weights to
-1e-5, validations are equal, and every killed run ends with the undisturbed run's bits.
+others must end within a minute by status 75, or be killed while TensorFlow looks for it; all are started again. A
+worker that is killed before the others have met it leaves them waiting: they are stopped, as a scheduler does. The exit
+status is 0 if losses agree to 1e-6, weights to 1e-5, validations are equal, and every killed run ends with the
+undisturbed run's bits.
 """
 
 import argparse
