@@ -82,7 +82,7 @@ def test_inference_takes_models_images_and_folders_of_any_name(model, name, tmp_
     Image.fromarray(np.zeros((32, 64, 3), np.uint8)).save(folder / f"{name}.png")
     done = exports.infer(folder / f"{name}.onnx", folder, "--out", tmp_path / f"{name}out")
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / f"{name}out").iterdir())) == 3
+    assert len(list((tmp_path / f"{name}out").iterdir())) == 4
 
 
 @pytest.mark.slow

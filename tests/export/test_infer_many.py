@@ -118,7 +118,7 @@ def test_kill_while_resuming_loses_no_rows(model, pictures, whole, tmp_path, mon
 
     with monkeypatch.context() as killed:
         killed.setattr("street_inference.flow.segment", kill)
-        killed.setattr(summary.Summary, "close", kill)
+        killed.setattr(summary.Summary, "close", lambda self: self._stream.close())
         (tmp_path / "summary.csv").rename(tmp_path / ".summary.csv.part")  # of a call that was killed, too
         with pytest.raises(SystemExit):
             infer(model, pictures, "--out", tmp_path, "--keep-folders", "--resume")

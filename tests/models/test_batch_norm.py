@@ -122,9 +122,8 @@ def test_moved_together_statistics_are_those_of_moving_them_one_by_one():
 
 
 @pytest.mark.parametrize("policy", TYPES)
-def test_synchronised_equals_keras_own_over_replicas_with_one_message_each_way(policy):
-    cpu = tf.config.list_logical_devices("CPU")
-    strategy = tf.distribute.MirroredStrategy([device.name for device in cpu[:2]])
+def test_synchronised_equals_keras_own_over_replicas(policy, two_replicas):
+    strategy = two_replicas
     inputs = [normal(seed, spread=3.0, middle=2.0) for seed in range(strategy.num_replicas_in_sync)]
     spread = strategy.experimental_distribute_values_from_function(lambda c: inputs[c.replica_id_in_sync_group])
     found = []
