@@ -240,4 +240,4 @@ def test_image_that_cannot_be_read_is_skipped_in_the_calibration_and_named(finis
         image.write_bytes(b"\xff\xd8")
     assert to_onnx.main([*words, str(folder)]) == 1
     assert "error: none of the 5 images for the calibration can be read." in capsys.readouterr().err
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.onnx", "photographs"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.card.md", "m.onnx", "photographs"]
