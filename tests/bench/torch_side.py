@@ -74,10 +74,14 @@ def build_step(backbone, images, labels, rates, precision, layout):
         backbone: mobilenetv2 or resnet101.
         images, labels: arrays, three (b, h, w, 3) and two (b, h, w).
         rates: of the head.
-        precision: float32 or bfloat16, by PyTorch's autocast.
+        precision: float32, bfloat16 or float16, by PyTorch's autocast; float16 without scaling of losses.
         layout: nchw or nhwc.
     """
     torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True  # as its convolutions do, and as TensorFlow does
+        torch.backends.cudnn.benchmark = True
     if backbone == "mobilenetv2":
         generator, channels = MobileNetV2(19, rates), 320
     else:
@@ -87,14 +91,17 @@ def build_step(backbone, images, labels, rates, precision, layout):
     )
     memory = torch.channels_last if layout == "nhwc" else torch.contiguous_format
     for network in (generator, *method.discriminators):
-        network.to(memory_format=memory)
+        network.to(device, memory_format=memory)
     source, labelled, unlabelled = (
-        torch.from_numpy(array.transpose(0, 3, 1, 2)).contiguous(memory_format=memory) for array in images
+        torch.from_numpy(array.transpose(0, 3, 1, 2)).to(device).contiguous(memory_format=memory) for array in images
     )
-    labels = [torch.from_numpy(array).long() for array in labels]
+    labels = [torch.from_numpy(array).long().to(device) for array in labels]
 
     def step():
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-            return method.step(source, labels[0], labelled, labels[1], unlabelled)
+        with torch.autocast(device, dtype=getattr(torch, precision), enabled=precision != "float32"):
+            losses = method.step(source, labels[0], labelled, labels[1], unlabelled)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return losses
 
     return step

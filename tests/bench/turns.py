@@ -22,8 +22,13 @@ class Worker:
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self.start, self.facts, self.first = start, None, None
+
+    def prepare(self):
+        """Waits until the process is ready; `first` is then the seconds since its command. Returns the worker."""
         self.facts = self._read()
-        self.first = time.perf_counter() - start  # seconds from the command to the end of the preparation
+        self.first = time.perf_counter() - self.start
+        return self
 
     def _read(self):
         line = self.process.stdout.readline()
