@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("ass_tf.train", "train, or go on training, by a settings file"),
     "evaluate": ("ass_tf.evaluate", "score a run on labelled images"),
     "adabn": ("ass_tf.adabn", "adapt a run to other photographs without training"),
+    "select": ("ass_tf.select", "choose the photographs to have labelled next"),
     "sweep": ("ass_tf.sweep", "make the runs of a whole table"),
     "report": ("ass_tf.report", "show a run or a sweep as one HTML page"),
     "demo": ("ass_tf.demo", "show the whole method in minutes on drawn streets"),
