@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import colorsys
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
+
+Key = TypeVar("Key", bound=Hashable)
 
 IGNORE = 255  # train id of pixels that take no part
 OUTSIDE = 254  # table entry of raw ids that a data set does not have: finding one is an error in the data
 SOURCE, TARGET = 0, 1  # the domains, and the channels of D_g
+# What a raw id stands for: a class; or one and wider ones that it belongs to; or nothing.
+Meaning = str | tuple[str, ...] | None
 
 # Raw id -> (name, colour) of Cityscapes, which GTA5 shares. Source: cityscapesScripts, helpers/labels.py.
 CITYSCAPES_RAW: dict[int, tuple[str, tuple[int, int, int]]] = {
@@ -99,24 +104,41 @@ def class_names(classes: str | Sequence[str]) -> tuple[str, ...]:
     return CLASS_SETS[classes] if isinstance(classes, str) else tuple(classes)
 
 
-def lookup_table(raw: Mapping[int, str | None], names: Sequence[str]) -> np.ndarray:
+def widened(table: Mapping[Key, str]) -> dict[Key, tuple[str, ...]]:
+    """Meanings written as one text each, "van > car" for a van, which is a car where there is no class of vans.
+
+    Example:
+        >>> widened({3: "road", 25: "van > car"})
+        {3: ('road',), 25: ('van', 'car')}
+    """
+    return {key: tuple(text.split(" > ")) for key, text in table.items()}
+
+
+def names_of(meaning: Meaning) -> tuple[str, ...]:
+    """Names of a meaning, from the narrowest to the widest."""
+    return meaning if isinstance(meaning, tuple) else () if meaning is None else (meaning,)
+
+
+def lookup_table(raw: Mapping[int, Meaning], names: Sequence[str]) -> np.ndarray:
     """Table from raw label ids to train ids.
 
     Args:
-        raw: raw id -> class name, None for a known id that takes no part.
+        raw: raw id -> class name, None for a known id that takes no part. Of several names the first that is in `names`
+            counts.
         names: the class set.
 
     Returns:
-        table: uint8 (65536,). Train ids; IGNORE for ids whose name is not in `names`; OUTSIDE for unknown ids.
+        table: uint8 (65536,). Train ids; IGNORE for ids that have no name in `names`; OUTSIDE for unknown ids.
 
     Example:
-        >>> table = lookup_table({0: None, 7: "road", 23: "sky", 26: "car"}, ("road", "sky"))
-        >>> table[[7, 23, 26, 0, 99]].tolist()
-        [0, 1, 255, 255, 254]
+        >>> table = lookup_table({0: None, 7: "road", 23: "sky", 26: "car", 5: ("marking", "road")}, ("road", "sky"))
+        >>> table[[7, 23, 26, 0, 5, 99]].tolist()
+        [0, 1, 255, 255, 0, 254]
     """
     table = np.full(65536, OUTSIDE, np.uint8)
-    for raw_id, name in raw.items():
-        table[raw_id] = names.index(name) if name in names else IGNORE
+    for raw_id, meaning in raw.items():
+        known = (names.index(name) for name in names_of(meaning) if name in names)
+        table[raw_id] = next(known, IGNORE)
     return table
 
 
