@@ -1,4 +1,4 @@
-"""Score a run on labelled images: a table, result.json, and strips of image, truth and prediction.
+"""Score a run on labelled images: tables, the worst images, and how far its confidence can be trusted.
 
 python -m ass_tf.evaluate --run DIR [--snapshot last|best|both] [--data KEY=VALUE ...] [--flip] [--scales S ...]
 """
@@ -53,6 +53,11 @@ def table_of(result: Mapping[str, Any]) -> Table:
             few = f"{scored} of " if scored < subset["classes"] else ""
             row(f"mean of {few}{subset['classes']} classes ({title})", "subsets", key, "miou")
     row("pixel accuracy", "pixel_accuracy")
+    if all((value.get("calibration") or {}).get("error_with_temperature") is not None for value in scores.values()):
+        row("calibration error", "calibration", "error")
+        row("the same with a temperature", "calibration", "error_with_temperature")
+        temperatures = (f"{value['calibration']['temperature']:.2f}" for value in scores.values())
+        table.add_row("temperature", *temperatures)
     return table
 
 
@@ -78,12 +83,15 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
     )
     parser.add_argument("--flip", action="store_true", help="average with the mirrored images")
     parser.add_argument("--scales", type=scale, nargs="+", default=[1.0], metavar="S", help="average over these scales")
-    parser.add_argument("--strips", type=option.number(0), default=8, metavar="N", help="images to draw (default 8)")
+    text = "images to draw, evenly spread (default 8)"
+    parser.add_argument("--strips", type=option.number(0), default=8, metavar="N", help=text)
+    text = "images to draw, those of the lowest mIoU (default 8)"
+    parser.add_argument("--worst", type=option.number(0), default=8, metavar="N", help=text)
     parser.add_argument(
         "--out",
         type=option.path,
         metavar="DIR",
-        help="folder of result.json and strips/ (default: DIR/evaluation)",
+        help="folder of the results (default: DIR/evaluation)",
     )
     options = parser.parse_args(arguments)
     try:

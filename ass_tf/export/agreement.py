@@ -24,6 +24,7 @@ from ass_tf.models import resize
 from ass_tf.scoring import metrics, predictions
 from ass_tf.system import storage
 
+HALF_A_STEP = 0.5 / 255  # what rounding to uint8 may change
 LIMIT = 0.001  # share of pixels above which a conversion counts as failed
 
 
@@ -105,7 +106,12 @@ def with_scores(model: onnx.ModelProto, upsampled: bool) -> onnx.ModelProto:
 
 
 def compare(
-    generator: Any, saved_model: Path, model: onnx.ModelProto, shapes: Sequence[tuple[int, int, int]], images: Sequence
+    generator: Any,
+    saved_model: Path,
+    model: onnx.ModelProto,
+    shapes: Sequence[tuple[int, int, int]],
+    images: Sequence,
+    temperature: float | None = None,
 ) -> list[Comparison]:
     """Run all three on the same images.
 
@@ -115,6 +121,7 @@ def compare(
         model: the ONNX model.
         shapes: (n, h, w) each.
         images: uint8 (h, w, 3) each, resized to the shapes.
+        temperature: of the confidence that the model gives; None where it gives none.
 
     Returns:
         comparisons: one for each shape.
@@ -134,10 +141,14 @@ def compare(
         upsampled = np.moveaxis(exposed.run(None, {"image": batch})[-1], 1, -1)
         given = [theirs["probabilities"], tf.nn.softmax(upsampled).numpy()]
         given += [found["probabilities"]] if "probabilities" in found else []
+        differences = [np.abs(other - probs).max() for other in given]
+        if temperature:
+            expected = tf.reduce_max(tf.nn.softmax(scores / temperature), -1).numpy()
+            differences.append(np.abs(found["confidence"] / 255 - expected).max() - HALF_A_STEP)
         comparisons.append(
             Comparison(
                 shape,
-                float(max(np.abs(other - probs).max() for other in given)),
+                float(max(differences)),
                 float(np.mean(theirs["labels"] != labels)),
                 float(np.mean(found["labels"] != labels)),
             )

@@ -1,6 +1,7 @@
 """The trained generator as it leaves the laboratory: raw images in, label maps out, all between inside the graph.
 
-serving_default(image: uint8 (n, h, w, 3), RGB) -> labels: uint8 (n, h, w); probabilities: float32 (n, h, w, c)
+serving_default(image: uint8 (n, h, w, 3), RGB) -> labels: uint8 (n, h, w); probabilities: float32 (n, h, w, c);
+confidence: uint8 (n, h, w)
 """
 
 import os
@@ -18,14 +19,16 @@ class Serving(tf.Module):
 
     Attributes:
         serve: tf.function. image uint8 (n, h, w, 3) -> dict of `labels` uint8 (n, h, w), train ids, and, if asked for,
-            `probabilities` float32 (n, h, w, c).
+            `probabilities` float32 (n, h, w, c) and `confidence` uint8 (n, h, w).
     """
 
-    def __init__(self, generator, *, probabilities=False, size=(None, None), batch=None):
+    def __init__(self, generator, *, probabilities=False, temperature=None, size=(None, None), batch=None):
         """
         Args:
             generator: keras.Model. Images float32 (n, h, w, 3), RGB, 0 to 255 -> (features, logits).
             probabilities: bool. Give the softmax as well.
+            temperature: float. Give the confidence as well: 255 times the largest softmax of the logits over the
+                temperature, rounded.
             size: (h, w) that the function takes; None stands for any.
             batch: int, n that the function takes; None for any.
         """
@@ -39,6 +42,10 @@ class Serving(tf.Module):
             result = {"labels": tf.cast(tf.argmax(scores, -1, output_type=tf.int32), tf.uint8)}
             if probabilities:
                 result["probabilities"] = tf.nn.softmax(scores)
+            if temperature:
+                below = (scores - tf.reduce_max(scores, -1, keepdims=True)) / temperature
+                largest = 1 / tf.reduce_sum(tf.exp(below), -1)
+                result["confidence"] = tf.cast(tf.round(255 * largest), tf.uint8)
             return result
 
         self.serve = serve

@@ -1,9 +1,10 @@
 """A trained run as an ONNX model, compared with Keras and SavedModel once it is written.
 
     python export/to_onnx.py [--run DIR] [--out FILE] [--size HxW] [--precision float32|float16|int8]
-        [--target any|vnni] [--probabilities]
+        [--target any|vnni] [--probabilities] [--confidence] [--temperature T]
 
-image: uint8 (n, h, w, 3), RGB -> labels: uint8 (n, h, w), train ids; with --probabilities also float32 (n, h, w, c).
+image: uint8 (n, h, w, 3), RGB -> labels: uint8 (n, h, w), train ids; with --probabilities also float32 (n, h, w, c),
+and with --confidence uint8 (n, h, w), 255 times the probability of the label.
 The file carries class names, colours and settings (`card.description`). `infer_onnx.py` runs it on images.
 """
 
@@ -55,7 +56,11 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
     calibration = _calibration(options, settings, size) if options.precision == "int8" else []
     target = (options.target or _default_target()) if options.precision == "int8" else None
     fixed = options.size or (None, None)
-    served = serving.Serving(generator, probabilities=options.probabilities, size=fixed, batch=options.batch)
+    divisor = options.temperature if options.confidence else None
+    if divisor:
+        entries["temperature"] = str(divisor)
+    asked = {"probabilities": options.probabilities, "temperature": divisor}
+    served = serving.Serving(generator, **asked, size=fixed, batch=options.batch)
     model = onnx_graph.convert(served, opset=options.opset)
     stem = os.fsencode(out.stem)[:200].decode(errors="ignore")  # file systems take 255 bytes
     unverified = out.with_name(f"{stem}.unverified.onnx")
@@ -66,7 +71,7 @@ def convert(options: argparse.Namespace, run: Path, out: Path) -> None:
     shapes = agreement.shapes_for(size, (options.batch, *fixed))
     with tempfile.TemporaryDirectory() as folder:
         saved = serving.save(serving.Serving(generator, probabilities=True), Path(folder))
-        found = agreement.compare(generator, saved, model, shapes, agreement.pictures_for(settings))
+        found = agreement.compare(generator, saved, model, shapes, agreement.pictures_for(settings), divisor)
     _show(found)
     failed = next((row for row in found if row.worst > agreement.LIMIT), None)
     if failed:
@@ -167,6 +172,12 @@ def _compare_precisions(
         print(f"No mIoU: {hindrance}")
 
 
+def temperature(text: str) -> float:
+    if not 0.01 <= (value := float(text)) <= 100:
+        raise argparse.ArgumentTypeError(f"must be from 0.01 to 100. Received: {text}")
+    return value
+
+
 def _name(options: argparse.Namespace) -> str:
     """Default name of a model's file: what is asked for beyond the ordinary is in it."""
     parts = ["model"] + [options.precision] * (options.precision != "float32")
@@ -175,7 +186,7 @@ def _name(options: argparse.Namespace) -> str:
     parts += ["student"] * (options.network == "student")
     parts += [f"{options.size[0]}x{options.size[1]}"] if options.size else []
     parts += [f"batch{options.batch}"] if options.batch else []
-    return "_".join(parts + ["probabilities"] * options.probabilities)
+    return "_".join(parts + ["probabilities"] * options.probabilities + ["confidence"] * options.confidence)
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.export.to_onnx") -> int:
@@ -205,6 +216,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
     )
     add("--opset", type=int, choices=range(14, 19), default=17, help="version of ONNX' operators (default: 17)")
     add("--probabilities", action="store_true", help="give the softmax as well as the labels")
+    add("--confidence", action="store_true", help="give the probability of the label as well, 0 to 255")
+    text = "what the logits are divided by for --confidence, as `evaluate` finds it (default: 1)"
+    add("--temperature", type=temperature, default=1.0, metavar="T", help=text)
     add("--precision", choices=["float32", "float16", "int8"], default="float32", help="of weights; int8: of all")
     add(
         "--calibrate",
@@ -221,6 +235,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.e
     for name in ("calibrate", "target"):
         if getattr(options, name) and options.precision != "int8":
             parser.error(f"--{name} goes with --precision int8")
+    if options.temperature != 1 and not options.confidence:
+        parser.error("--temperature goes with --confidence")
     options.command = [*prog.split(), *(sys.argv[1:] if arguments is None else arguments)]
     run = options.run
     try:

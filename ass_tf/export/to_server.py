@@ -115,6 +115,7 @@ def _triton_config(
     ends: dict[str, tuple[str, list[int]]] = {
         "labels": ("TYPE_UINT8", [height, width]),
         "probabilities": ("TYPE_FP32", [height, width, classes]),
+        "confidence": ("TYPE_UINT8", [height, width]),
     }
     h, w = (known if known > 0 else own for known, own in zip((height, width), options.size or size))
     blocks = [

@@ -20,7 +20,6 @@ from ass_tf.runs.folder import RunFolder
 from ass_tf.system import process, storage, terminal
 
 SNAPSHOTS = ("last", "best")
-SHEET_HEIGHT = 192  # pixels of one panel on the contact sheet
 
 
 def settings_of(run: str | Path, data: Sequence[str] = ()) -> config.Config:
@@ -77,11 +76,12 @@ def evaluate_run(
     flip: bool = False,
     scales: Sequence[float] = (1.0,),
     strips: int = 8,
+    worst: int = 8,
     out: str | Path | None = None,
     progress: Callable[[str], Any] | None = None,
     told: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> dict[str, Any]:
-    """Scores a run's snapshots and writes result.json and strips/.
+    """Scores a run's snapshots and writes result.json, images.csv, strips/ and a reliability diagram of each.
 
     The last and the best snapshot are both scored. The best one was chosen on the validation set, so its score there
     flatters.
@@ -93,7 +93,8 @@ def evaluate_run(
         data: see `settings_of`.
         flip: average with the mirrored images.
         scales: average over these multiples of the images' size.
-        strips: number of images to draw.
+        strips: number of images to draw, evenly spread.
+        worst: number of images to draw, those of the lowest mIoU.
         out: folder of result.json and strips/; default `run`/evaluation.
         progress: makes, from a snapshot's name, a context whose value takes (images done, images in all).
         told: called with the result, even if it cannot be written.
@@ -112,14 +113,17 @@ def evaluate_run(
     wanted, network = _wanted(folder, snapshot), trained.network_of(settings, network)
     noted = {key: value for key, value in folder.read_result(missing={}).items() if key not in SNAPSHOTS}
     process.start_tensorflow()
-    scored, kept = _score_all(
-        folder, wanted, network, settings, domain, flip=flip, scales=scales, strips=strips, progress=progress
+    options = {"flip": flip, "scales": list(scales)}
+    scored, kept, examined = _score_all(
+        folder, wanted, network, settings, domain, options, strips=strips, worst=worst, progress=progress
     )
     result = {**noted, **scored, "initial_weights": settings.model.weights or "random", "versions": _versions()}
     try:
         for which, drawn in kept.items():
             scored[which]["strips"] = _draw(out, which, drawn, settings.class_names)
+            scored[which] |= examined[which].write(out, which)
         storage.write_text(out / "result.json", storage.as_json(result))
+        _write_table(out / "images.csv", examined)
     finally:
         if told:
             told(result)
@@ -146,44 +150,45 @@ def _score_all(
     network: str,
     settings: config.Config,
     domain: datasets.Domain,
+    options: Mapping[str, Any],
     *,
-    flip: bool,
-    scales: Sequence[float],
     strips: int,
+    worst: int,
     progress: Callable[[str], Any] | None,
-) -> tuple[dict[str, dict[str, Any]], dict[str, list[Any]]]:
-    """What result.json holds of each snapshot, and the images to draw of each that differs from the one before it."""
+) -> tuple[dict[str, dict[str, Any]], dict[str, list[Any]], dict[str, Any]]:
+    """What result.json holds of each snapshot; of each that differs from the one before it the images to draw, and its
+    `examination.Examination`."""
     import numpy as np
     import tensorflow as tf
 
     from ass_tf.runs import snapshots
-    from ass_tf.scoring import metrics, predictions
+    from ass_tf.scoring import examination, metrics, predictions
 
     generator, names = trained.build(settings), settings.class_names
     forward = predictions.build_forward(generator)
     of_data = [names[i] for i in np.unique(domain.table) if i < len(names)]
     scored: dict[str, dict[str, Any]] = {}
     kept: dict[str, list[Any]] = {}
+    examined: dict[str, Any] = {}
+    noted = {**options, "network": network} if settings.self_trains else options
     for which in wanted:
         step = int(snapshots.restore_generator(run, generator, which, network))
         if which == "best" and scored.get("last", {}).get("step") == step:
             scored[which] = scored["last"]
             continue
-        options = {"flip": flip, "scales": list(scales)}
+        examined[which] = examination.Examination(names, len(domain.pairs), worst)
         try:
             with progress(which) if progress else nullcontext() as advance:
                 confusion, kept[which] = predictions.score(
-                    forward, domain, len(names), keep=strips, progress=advance, **options
+                    forward, domain, len(names), keep=strips, progress=advance, each=examined[which].add, **options
                 )
         except tf.errors.OpError as error:  # memory, say
             raise ValueError(f"{run}: {terminal.reason(error)}") from None
         scores = metrics.scores_of(confusion, names, {"data": of_data}).to_json()
         data = settings.validation.model_dump(mode="json")
-        if settings.self_trains:
-            options["network"] = network
-        facts = {"step": step, "images": len(domain.pairs), "settings": {**options, "data": data}, "strips": []}
+        facts = {"step": step, "images": len(domain.pairs), "settings": {**noted, "data": data}, "strips": []}
         scored[which] = {**facts, **scores}
-    return scored, kept
+    return scored, kept, examined
 
 
 def _versions() -> dict[str, str]:
@@ -207,11 +212,17 @@ def _draw(out: Path, which: str, kept: Sequence[tuple], names: Sequence[str]) ->
         panels = [image, pictures.colour(truth, palette), pictures.colour(prediction, palette)]
         file = f"strips/{which}_{stem}.png"
         pictures.save_png(out / file, pictures.strip(panels, [name, "truth", "prediction"]))
-        rows.append(pictures.strip(panels, [name, "truth", "prediction"], SHEET_HEIGHT))
+        rows.append(pictures.strip(panels, [name, "truth", "prediction"], pictures.SHEET_HEIGHT))
         files.append(file)
     rows.append(pictures.legend(names, palette, rows[0].shape[1]))
     pictures.save_png(out / f"strips/{which}.png", pictures.stack(rows))
     return [f"strips/{which}.png", *files]
+
+
+def _write_table(file: Path, examined: Mapping[str, Any]) -> None:
+    from ass_tf.scoring import examination
+
+    storage.write_text(file, examination.table_of(examined))
 
 
 def _stems(names: Sequence[str]) -> list[str]:

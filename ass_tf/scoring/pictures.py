@@ -13,6 +13,7 @@ from ass_tf import labels
 from ass_tf.system import storage
 
 GAP = 4  # pixels between panels
+SHEET_HEIGHT = 192  # pixels of a panel on a contact sheet
 PAPER, INK = (255, 255, 255), (32, 32, 32)
 
 

@@ -1,5 +1,7 @@
 """A generator scored on a labelled domain: its predictions at the labels' own size, counted in a confusion matrix."""
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
@@ -8,6 +10,7 @@ from ass_tf.models import resize
 from ass_tf.scoring import metrics
 
 LARGEST_SCALE = 16
+TINY = 1e-30  # a probability whose logarithm is still a number
 
 
 def build_forward(generator):
@@ -28,8 +31,33 @@ def build_forward(generator):
     return forward
 
 
-def predict(forward, image, size, *, flip=False, scales=(1.0,)):
-    """Class of each pixel.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judged:
+    """An image, and what the network makes of it.
+
+    Attributes:
+        name: of the pair.
+        image: uint8 (h, w, 3).
+        truth: uint8 (h', w'), train ids.
+        prediction: uint8 (h', w').
+        confusion: int64 (c, c).
+        logits: float32 (h', w', c); of several passes the logarithm of their mean softmax.
+    """
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+    confusion: np.ndarray
+    logits: np.ndarray | None = None
+
+    def without_logits(self):
+        """The same, without the largest part of it."""
+        return dataclasses.replace(self, logits=None)
+
+
+def evidence_of(forward, image, size, *, flip=False, scales=(1.0,)):
+    """Evidence for each class at each pixel; the largest decides.
 
     Args:
         forward: function from `build_forward`.
@@ -39,7 +67,8 @@ def predict(forward, image, size, *, flip=False, scales=(1.0,)):
         scales: floats. Average the predictions on the image at these multiples of its size.
 
     Returns:
-        prediction: uint8 (height, width). Train ids.
+        evidence: float32 tensor (height, width, c). Upsampled logits of one pass; of several passes the sum of the
+            softmax of each.
     """
     images = tf.convert_to_tensor(image, tf.float32)[None]
     size = tuple(int(n) for n in size)
@@ -58,10 +87,19 @@ def predict(forward, image, size, *, flip=False, scales=(1.0,)):
             if passes > 1:
                 evidence = tf.nn.softmax(evidence)
             total = evidence if total is None else total + evidence
-    return tf.cast(tf.argmax(total[0], -1), tf.uint8).numpy()
+    return total[0]
 
 
-def score(forward, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, progress=None, share=(0, 1)):
+def predict(forward, image, size, **options):
+    """Class of each pixel, uint8 (height, width); arguments as of `evidence_of`."""
+    return _decided(evidence_of(forward, image, size, **options))
+
+
+def _decided(evidence):
+    return tf.cast(tf.argmax(evidence, -1), tf.uint8).numpy()
+
+
+def score(forward, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, progress=None, share=(0, 1), each=None):
     """Predict every labelled image of a domain and count.
 
     One pass takes the argmax of the upsampled logits, as AdaptSegNet does; with `flip` or several scales it is the
@@ -76,6 +114,7 @@ def score(forward, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, pr
         keep: int. Number of images, evenly spread over the domain, to return for pictures.
         progress: function of (images done, images in all), called after each.
         share: (i, n). Score the i-th of n shares of the images only, of which the first has those that are kept.
+        each: function of Judged, called with every image.
 
     Returns:
         confusion: int64 (c, c).
@@ -94,11 +133,19 @@ def score(forward, domain, num_classes, *, flip=False, scales=(1.0,), keep=0, pr
     mine = sorted(order[start:end])
     confusion = np.zeros((num_classes, num_classes), np.int64)
     kept = []
+    passes = len(scales) * (2 if flip else 1)
     for done, (index, (name, image, truth)) in enumerate(zip(mine, pipeline.evaluation_pairs(domain, places=mine)), 1):
-        prediction = predict(forward, image, truth.shape, flip=flip, scales=scales)
-        confusion += metrics.confusion_matrix(truth, prediction, num_classes)
+        evidence = evidence_of(forward, image, truth.shape, flip=flip, scales=scales)
+        prediction = _decided(evidence)
+        of_image = metrics.confusion_matrix(truth, prediction, num_classes)
+        confusion += of_image
+        if index in wanted or each:
+            pixels = np.rint(image).clip(0, 255).astype(np.uint8)
         if index in wanted:
-            kept.append((name, np.rint(image).clip(0, 255).astype(np.uint8), truth, prediction))
+            kept.append((name, pixels, truth, prediction))
+        if each:
+            logits = tf.math.log(tf.maximum(evidence / passes, TINY)) if passes > 1 else evidence
+            each(Judged(name, pixels, truth, prediction, of_image, logits.numpy()))
         if progress:
             progress(done, len(mine))
     return confusion, kept

@@ -74,6 +74,30 @@ def test_size_batch_opset_and_probabilities_are_as_asked(finished, tmp_path):
     np.testing.assert_array_equal(probabilities.argmax(-1), labels)
 
 
+def test_confidence_is_the_largest_softmax_at_a_temperature(finished, tmp_path, capsys):
+    file = tmp_path / "sure.onnx"
+    assert to_onnx.main(["--run", str(finished), "--out", str(file), "--confidence", "--temperature", "2.5"]) == 0
+    loaded = onnx.load(file)
+    assert [shapes(value) for value in loaded.graph.output] == [["n", "h", "w"]] * 2
+    assert {entry.key: entry.value for entry in loaded.metadata_props}["temperature"] == "2.5"
+    images = np.random.default_rng(0).integers(0, 256, (2, 33, 57, 3), dtype=np.uint8)
+    labels, confidence = agreement.session_of(file).run(["labels", "confidence"], {"image": images})
+    logits = resize.upsample(trained.load(finished)[1](images.astype("f"), training=False)[1], (33, 57)).numpy()
+    p = np.exp(logits.astype(np.float64) / 2.5)
+    p /= p.sum(-1, keepdims=True)
+    assert confidence.dtype == np.uint8
+    assert np.abs(confidence - 255 * p.max(-1)).max() <= 0.51
+    np.testing.assert_array_equal(labels, logits.argmax(-1))
+
+
+@pytest.mark.parametrize("words", [["--temperature", "2"], ["--confidence", "--temperature", "nan"]])
+def test_temperatures_that_make_no_sense_are_refused(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        to_onnx.main(words)
+    assert stopped.value.code == 2
+    assert "--temperature" in capsys.readouterr().err
+
+
 def test_comparison_covers_an_odd_size_and_another_batch():
     shapes = agreement.shapes_for((512, 1024), (None, None, None))
     assert len(shapes) == 5

@@ -1,3 +1,4 @@
+import csv
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from PIL import Image
 
 from ass_tf import config, evaluate
 from ass_tf.runs import evaluation
+from ass_tf.scoring import pictures
 from ass_tf.system import process, storage, terminal
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +138,26 @@ def test_result_file_holds_what_was_returned_with_settings_weights_and_versions(
     assert set(result["versions"]) == {"ass_tf", "tensorflow", "keras", "numpy"}
 
 
+def test_single_images_have_a_row_for_each_snapshot_and_the_worst_a_picture(run, result):
+    rows = list(csv.DictReader((run / "evaluation/images.csv").read_text().splitlines()))
+    assert [row["snapshot"] for row in rows] == ["last"] * 3 + ["best"] * 3
+    assert rows[0]["image"] == "town/town_000000_000019"
+    assert {key: rows[0][key] for key in ("miou", "road", "sky")} == {"miou": "11.11", "road": "0.00", "sky": "33.33"}
+    assert [one["miou"] for one in result["last"]["worst"]] == pytest.approx([100 / 9] * 3)
+    sheet = np.asarray(Image.open(run / "evaluation/strips/last_worst.png"))
+    assert sheet.shape[0] > 3 * pictures.SHEET_HEIGHT
+
+
+def test_network_that_says_the_same_of_all_pixels_is_calibrated_by_its_temperature(run, result):
+    found = result["last"]["calibration"]
+    assert found["pixels"] == 3 * 2048 * 3 / 4  # every second row and column; one of four bands has no class
+    (filled,) = (part for part in found["bins"] if part["pixels"])
+    assert filled["accuracy"] == pytest.approx(100 / 3)
+    assert found["error"] == pytest.approx(abs(filled["confidence"] - 100 / 3))
+    assert found["error_with_temperature"] < 2 < found["error"]  # a flat softmax would be right
+    assert (run / "evaluation/reliability_last.png").is_file()
+
+
 def test_strips_show_image_truth_and_prediction_in_cityscapes_colours(run, result):
     files = result["best"]["strips"]
     assert files == ["strips/best.png", *(f"strips/best_town_town_00000{i}_000019.png" for i in (0, 2))]
@@ -146,7 +168,7 @@ def test_strips_show_image_truth_and_prediction_in_cityscapes_colours(run, resul
     for i, colour in enumerate((sky, building, road, (0, 0, 0))):
         np.testing.assert_array_equal(panels[1][8 * i + 4, 4], colour)
     np.testing.assert_array_equal(panels[2], np.broadcast_to(road, (*SIZE, 3)))
-    assert np.asarray(Image.open(run / "evaluation" / files[0])).shape[0] > 2 * evaluation.SHEET_HEIGHT
+    assert np.asarray(Image.open(run / "evaluation" / files[0])).shape[0] > 2 * pictures.SHEET_HEIGHT
 
 
 def test_run_that_was_never_validated_has_no_best_scores_and_keeps_what_training_noted(run, tmp_path):
@@ -220,7 +242,7 @@ def test_command_line_prints_the_table_and_writes_result_and_strips(run, tmp_pat
     assert "Traceback" not in done.stderr
     assert "best: 3 of 3 images" in done.stderr
     assert json.loads((tmp_path / "result.json").read_text())["last"]["settings"]["flip"] is True
-    assert len(list((tmp_path / "strips").iterdir())) == 4
+    assert len(list((tmp_path / "strips").iterdir())) == 6
 
 
 def test_best_snapshot_that_is_gone_is_said_and_only_the_last_is_scored(run, tmp_path, capsys):
