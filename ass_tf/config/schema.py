@@ -111,9 +111,8 @@ class Config(Section):
                 refuse(f"optimiser.{key}_options", rule, options)
         for key in ("source", "target", "validation"):
             domain = getattr(self, key)
-            given = [k for k in ("class_file", "mapping") if domain and getattr(domain, k) is not None]
-            if given and domain.dataset != "folder":
-                refuse(f"{key}.{given[0]}", f"be null unless {key}.dataset is folder", getattr(domain, given[0]))
+            if domain and domain.class_file is not None and domain.dataset != "folder":
+                refuse(f"{key}.class_file", f"be null unless {key}.dataset is folder", domain.class_file)
         return self
 
     @property

@@ -33,15 +33,15 @@ class Domain(Section):
     size: Size
     """(height, width) that images and labels are resized to before the network sees them."""
     split: str = "train"
-    """Which part, for data sets that have parts (cityscapes, camvid)."""
+    """Which part, for data sets that have parts, by the name of its folder; vistas and kitti take `train`, too."""
     images: str = "images"
-    """dataset=folder: folder of the images under `root`."""
+    """dataset=folder, carla and camvid_colours: folder of the images under `root`."""
     labels: str = "labels"
-    """dataset=folder: folder of the label PNGs under `root`, named like the images."""
+    """dataset=folder, carla and camvid_colours: folder of the label PNGs under `root`, named like the images."""
     class_file: str | None = None
     """dataset=folder: JSON of raw label id -> class name; default `root`/classes.json."""
     mapping: str | None = None
-    """dataset=folder: JSON of class name -> name in `classes`, its train id, or null; default: equal names."""
+    """JSON of class name -> name in `classes`, its train id, or null; default: equal names."""
     list: str | None = None
     """Text file with one image name per line, as `ass-tf datasets --list` prints them: use only these images."""
     licence: str | None = None

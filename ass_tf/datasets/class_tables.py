@@ -13,15 +13,15 @@ import numpy as np
 
 from ass_tf import labels
 from ass_tf.config import schema
-from ass_tf.config.layouts import LAYOUTS
+from ass_tf.config.layouts import LAYOUTS, Layout
 from ass_tf.datasets.domain import DataError
 from ass_tf.system import storage, terminal
 
-Meaning = tuple[np.ndarray, tuple[str, ...], labels.ColourTable | None]
+Table = tuple[np.ndarray, tuple[str, ...], labels.ColourTable | None]
 REST = "*"  # key of a class file: all colours that it does not list
 
 
-def table_of(classes: Sequence[str], section: schema.Domain) -> Meaning:
+def table_of(classes: Sequence[str], section: schema.Domain) -> Table:
     """What a data set's ids mean.
 
     Args:
@@ -36,27 +36,48 @@ def table_of(classes: Sequence[str], section: schema.Domain) -> Meaning:
     Raises:
         DataError: no id stands for one of `classes`, or a user's JSON file cannot be used.
     """
-    root, raw = Path(section.root), LAYOUTS[section.dataset].raw
-    if raw is None:
-        mapping = Path(section.mapping) if section.mapping else None
-        return _of_user(classes, Path(section.class_file or root / "classes.json"), mapping)
-    table, names = labels.lookup_table(raw, classes), tuple(dict.fromkeys(name for name in raw.values() if name))
-    if not (table < len(classes)).any():
-        received = terminal.some(classes)
-        raise DataError(f"{root}: classes must name some class of {section.dataset}. Received: {received}.")
-    return table, names, None
+    layout = LAYOUTS[section.dataset]
+    class_file = Path(section.class_file or Path(section.root) / "classes.json")
+    raw, colours = _of_file(class_file) if layout.of_user else _of_layout(layout)
+    names = tuple(dict.fromkeys(name for meaning in raw.values() for name in labels.names_of(meaning)))
+    origin = str(class_file) if layout.of_user else section.dataset
+    renamed = _renamed(Path(section.mapping), names, classes, origin) if section.mapping else {}
+    table = labels.lookup_table({raw_id: _mapped(meaning, renamed) for raw_id, meaning in raw.items()}, classes)
+    if (table < len(classes)).any():
+        return table, names, colours
+    if layout.of_user:
+        raise DataError(f"{class_file}: some name must be one of classes; `mapping` can say which. Received: none.")
+    received = terminal.some(classes)
+    raise DataError(f"{section.root}: classes must name some class of {section.dataset}. Received: {received}.")
 
 
-def _of_user(classes: Sequence[str], class_file: Path, mapping: Path | None) -> Meaning:
-    """`table_of` from a user's two JSON files."""
+def _of_layout(layout: Layout) -> tuple[Mapping[int, labels.Meaning], labels.ColourTable | None]:
+    """Meaning of each raw id in a data set that has its own, and the colours whose positions are the raw ids."""
+    if layout.colours is None:
+        return layout.raw or {}, None
+    return dict(enumerate(layout.colours.values())), labels.ColourTable(list(layout.colours))
+
+
+def _of_file(class_file: Path) -> tuple[Mapping[int, labels.Meaning], labels.ColourTable | None]:
+    """`_of_layout` of a user's class file."""
     content = storage.read_json(class_file, DataError)
     coloured = any(key.startswith("#") or isinstance(value, list) for key, value in content.items())
-    raw, colours = _coloured(content, class_file) if coloured else (_numbered(content, class_file), None)
-    names = tuple(dict.fromkeys(name for name in raw.values() if name is not None))
-    renamed: dict[str | None, str | None] = {}
-    for name, to in (storage.read_json(mapping, DataError) if mapping else {}).items():
+    return _coloured(content, class_file) if coloured else (_numbered(content, class_file), None)
+
+
+def _renamed(mapping: Path, names: Sequence[str], classes: Sequence[str], origin: str) -> dict[str, str | None]:
+    """A mapping file: name -> name in `classes`, or None.
+
+    Args:
+        mapping: the file.
+        names: that the data set's labels have.
+        classes: the class set.
+        origin: whose names they are, for messages.
+    """
+    renamed: dict[str, str | None] = {}
+    for name, to in storage.read_json(mapping, DataError).items():
         if name not in names:
-            rule = f"a key must be a class of {class_file}{nearest(name, names)}"
+            rule = f"a key must be a class of {origin}{nearest(name, names)}"
             raise DataError(f"{mapping}: {rule}. Received: {storage.shown(name)}.")
         if type(to) is int and 0 <= to < len(classes):
             to = classes[to]
@@ -65,15 +86,22 @@ def _of_user(classes: Sequence[str], class_file: Path, mapping: Path | None) -> 
             near = nearest(to, classes) if isinstance(to, str) else ""
             raise DataError(f"{mapping}: {name} {rule}{near}. Received: {storage.shown(json.dumps(to))}.")
         renamed[name] = to
-    table = labels.lookup_table({raw_id: renamed.get(name, name) for raw_id, name in raw.items()}, classes)
-    if not (table < len(classes)).any():
-        raise DataError(f"{class_file}: some name must be one of classes; `mapping` can say which. Received: none.")
-    return table, names, colours
+    return renamed
 
 
-def _numbered(content: Mapping[str, Any], class_file: Path) -> dict[int, str | None]:
+def _mapped(meaning: labels.Meaning, renamed: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Names of a meaning up to the first that is renamed, which stands for what is wider, too."""
+    kept: list[str] = []
+    for name in labels.names_of(meaning):
+        if name in renamed:
+            return (*kept, *labels.names_of(renamed[name]))
+        kept.append(name)
+    return tuple(kept)
+
+
+def _numbered(content: Mapping[str, Any], class_file: Path) -> dict[int, labels.Meaning]:
     """A class file of ids: raw id -> name."""
-    raw: dict[int, str | None] = {}
+    raw: dict[int, labels.Meaning] = {}
     for key, name in content.items():
         if not (key.isascii() and key.isdecimal() and len(key) < 6 and int(key) < 65536):
             rule = "an id must be an integer from 0 to 65535"
@@ -89,13 +117,13 @@ def _name(name: Any, of: str, class_file: Path) -> str | None:
     return name
 
 
-def _coloured(content: Mapping[str, Any], class_file: Path) -> tuple[dict[int, str | None], labels.ColourTable]:
+def _coloured(content: Mapping[str, Any], class_file: Path) -> tuple[dict[int, labels.Meaning], labels.ColourTable]:
     """A class file of colours: raw id -> name, and the colours in the order of these ids.
 
     An entry is "#rrggbb": name, or name: [red, green, blue], or name: a list of such; "*": null ignores the rest.
     """
     found: dict[tuple[int, ...], str | None] = {}
-    raw: dict[int, str | None] = {}
+    raw: dict[int, labels.Meaning] = {}
     for key, value in content.items():
         if key == REST:
             if value is not None:

@@ -54,7 +54,8 @@ def open_label(path: Path, dataset: str, colours: labels.ColourTable | None = No
     """A decoded label file whose pixels are raw ids.
 
     Args:
-        path: the PNG: palette (the index is the id), grey of any depth, or SYNTHIA's three channels of 16 bits.
+        path: the PNG: palette (the index is the id), grey of any depth, SYNTHIA's three channels of 16 bits, or RGB
+            whose red channel is the id.
         dataset: as `Domain.dataset`.
         colours: as `Domain.colours`: the pixels are colours, and the ids their positions.
 
@@ -67,18 +68,20 @@ def open_label(path: Path, dataset: str, colours: labels.ColourTable | None = No
     with _decoding(path), Image.open(path) as label:
         if label.format != "PNG":
             raise DataError(f"{path}: a label must be a PNG. Received: {label.format}.")
-        packing = str(label.tile[0][3])
-        if (required := LAYOUTS[dataset].label_packing) is not None:
+        packing, layout = str(label.tile[0][3]), LAYOUTS[dataset]
+        if (required := layout.label_packing) is not None:
             if packing != required:
                 raise DataError(f"{path}: a SYNTHIA label must hold three channels of 16 bits. Received: {packing}.")
             # Pillow would keep the high byte of each big-endian value; read as little-endian it keeps the id's.
             label.tile = [(*label.tile[0][:3], "RGB;16L")]  # type: ignore[list-item]
             return label.getchannel(0)
         if colours is not None:
-            return Image.fromarray(colours.ids(_colours_of(label, path)))
+            return Image.fromarray(colours.ids(_colours_of(label, path, dataset)))
+        if layout.red and label.mode in ("RGB", "RGBA"):
+            return label.getchannel(0)
         if label.mode not in ("1", "L", "P", "I", "I;16"):
-            rule = "a label must hold class ids, not colours, unless its class file lists colours"
-            raise DataError(f"{path}: {rule}. Received: mode {label.mode}.")
+            rule = "not colours, unless its class file lists colours" if layout.of_user else "not colours"
+            raise DataError(f"{path}: a label must hold class ids, {rule}. Received: mode {label.mode}.")
         label.load()
         if label.mode == "I":  # what Pillow before 11 makes of 16 bits
             return label.convert("I;16")
@@ -95,14 +98,15 @@ def raw_pixels(path: Path) -> np.ndarray:
     """
     with _decoding(path), Image.open(path) as label:
         if label.mode in ("RGB", "RGBA"):
-            return _colours_of(label, path)
+            return _colours_of(label, path, "folder")
     return read_label(path, "folder")
 
 
-def _colours_of(label: Image.Image, path: Path) -> np.ndarray:
+def _colours_of(label: Image.Image, path: Path, dataset: str) -> np.ndarray:
     """uint8 (h, w, 3): the colours of an open label, without its transparency."""
     if label.mode not in ("RGB", "RGBA", "P"):
-        raise DataError(f"{path}: a label must hold colours, as its class file lists. Received: mode {label.mode}.")
+        rule = "as its class file lists" if LAYOUTS[dataset].of_user else f"those of {dataset}"
+        raise DataError(f"{path}: a label must hold colours, {rule}. Received: mode {label.mode}.")
     return np.asarray(label.convert("RGB"))
 
 
@@ -126,15 +130,15 @@ def refuse_unknown_ids(label: Image.Image, domain: Domain, path: Path) -> None:
     raw_ids = np.flatnonzero(raw_counts_of(label))
     unknown = raw_ids[domain.table[raw_ids] == labels.OUTSIDE]
     if unknown.size and domain.colours:
-        raise DataError(f"{path}: {_unknown_colours(path, domain.colours)}")
+        raise DataError(f"{path}: {_unknown_colours(path, domain.colours, domain.dataset)}")
     if unknown.size:
         raise DataError(f"{path}: an id must be in the class map. Received: {unknown.tolist()}.")
 
 
-def _unknown_colours(path: Path, known: labels.ColourTable) -> str:
-    """What a label holds besides the colours of its class file: the most frequent ones, each with the nearest known."""
+def _unknown_colours(path: Path, known: labels.ColourTable, dataset: str) -> str:
+    """What a label holds besides the known colours: the most frequent ones, each with the nearest known."""
     with Image.open(path) as label:
-        pixels = _colours_of(label, path).reshape(-1, 3)
+        pixels = _colours_of(label, path, dataset).reshape(-1, 3)
     others = pixels[known.ids(pixels) == known.other]
     found, counts = np.unique(others, axis=0, return_counts=True)
     told = []
@@ -143,7 +147,8 @@ def _unknown_colours(path: Path, known: labels.ColourTable) -> str:
         share = f"{100 * counts[place] / len(pixels):.2g} % of the pixels"
         told.append(f"{labels.hexadecimal(found[place])} ({share}; the nearest is {near})")
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return f'a colour must be in the class file, or "*": null. Received: {", ".join(told)}{more}.'
+    rule = 'in the class file, or "*": null' if LAYOUTS[dataset].of_user else f"one of those of {dataset}"
+    return f"a colour must be {rule}. Received: {', '.join(told)}{more}."
 
 
 def train_ids_of(label: Image.Image, domain: Domain, path: Path) -> np.ndarray:

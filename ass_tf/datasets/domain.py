@@ -28,8 +28,7 @@ class Domain:
     size: tuple[int, int]  # (height, width) that the network sees
     dataset: str
     raw_names: tuple[str, ...] = ()  # of the classes that its labels have
-    label_folder: Path | None = None  # where labels were looked for,
-    label_tail: str = ""  # and how their names end
+    label_folder: Path | None = None  # where labels were looked for
     colours: labels.ColourTable | None = None  # of labels that hold colours
 
     @property

@@ -21,14 +21,16 @@ from street_inference import images
 LOOKED_AT = 1000  # names among which the nearest one is sought
 
 
-def why_no_label(folder: Path | None, tail: str, name: str) -> str:
+def why_no_label(folder: Path | None, layout: Layout, name: str) -> str:
     """What was looked for where none of a domain's images has a label, and what there is, for an image's name."""
+    tail = layout.label_tails[0]
     if folder is None or not folder.is_dir():
         return f"{folder}: no such folder; labels named *{tail} were looked for there."
+    label = layout.label_of(name) + tail
     there = list(itertools.islice(walk(folder), LOOKED_AT))
-    near = difflib.get_close_matches(name + tail, there, n=1, cutoff=0.0)
+    near = difflib.get_close_matches(label, there, n=1, cutoff=0.0)
     instead = f"it holds {storage.shown(near[0])}, for example" if near else "it is empty"
-    return f"{folder}: holds no label of an image; that of {name} would be {name}{tail}; {instead}."
+    return f"{folder}: holds no label of an image; that of {name} would be {label}; {instead}."
 
 
 def walk(folder: Path) -> Iterator[str]:
@@ -49,13 +51,16 @@ def composed(name: str) -> str:
 
 
 def _by_name(folder: Path, tails: Sequence[str]) -> dict[str, tuple[str, Path]]:
-    """Files below a folder whose names end in one of the tails, in any letter case: composed name -> name, path."""
+    """Files below a folder whose names end in one of the tails, in any letter case: composed name -> name, path.
+
+    The name is without the tail, the longest of several that fit.
+    """
     found: dict[str, tuple[str, Path]] = {}
     for file in walk(folder):
-        tail = next((tail for tail in tails if file[-len(tail) :].lower() == tail.lower()), None)
-        if tail is None:
+        ends = [tail for tail in tails if file[-len(tail) :].lower() == tail.lower()]
+        if not ends:
             continue
-        name, path = file[: -len(tail)], folder / file
+        name, path = file[: -max(map(len, ends))], folder / file
         storage.check_name(file, f"{folder}: names of files", DataError)
         if (twin := found.get(composed(name))) is not None:
             raise DataError(f"{path}: {twin[1].name} has the same name.")
@@ -65,20 +70,34 @@ def _by_name(folder: Path, tails: Sequence[str]) -> dict[str, tuple[str, Path]]:
 
 def _pairs(image_folder: Path, label_folder: Path, layout: Layout, require_labels: bool) -> tuple[Pair, ...]:
     """Pairs by name: an image's path below its folder without the tail; its label is that name with the other tail."""
-    tails = layout.image_tails
-    found = _by_name(image_folder, tails)
+    part = layout.within[0]
+    found = [(name, path) for name, path in _by_name(image_folder, layout.image_tails).values() if part in name]
     if not found:
-        raise DataError(f"{image_folder}: holds no image named *{' or *'.join(tails)}.")
-    present = _by_name(label_folder, (layout.label_tail,)) if label_folder.is_dir() else {}
-    if require_labels and not found.keys() & present.keys():
-        raise DataError(why_no_label(label_folder, layout.label_tail, min(name for name, _ in found.values())))
-    pairs = []
-    for key, (name, image) in sorted(found.items(), key=lambda item: item[1][0]):
-        label = present[key][1] if key in present else None
-        if label is None and require_labels:
-            raise _missing(image, label_folder, name, layout)
-        pairs.append(Pair(name, image, label))
+        some = " or ".join(f"*{part and part + '*'}{tail}" for tail in layout.image_tails)
+        raise DataError(f"{image_folder}: holds no image named {some}.")
+
+    def key_of(name: str) -> str:
+        # Virtual KITTI 2 spells a folder differently on its page and in its archives.
+        return composed(name).casefold() if part else composed(name)
+
+    there = _by_name(label_folder, layout.label_tails) if label_folder.is_dir() else {}
+    present = {key_of(name): path for name, path in there.values()}
+    pairs = [Pair(name, image, present.get(key_of(layout.label_of(name)))) for name, image in sorted(found)]
+    if require_labels and all(pair.label is None for pair in pairs):
+        raise DataError(why_no_label(label_folder, layout, pairs[0].name))
+    if require_labels and (missing := next((pair for pair in pairs if pair.label is None), None)):
+        raise _missing(missing, label_folder, layout)
     return tuple(pairs)
+
+
+def _form(root: Path, layout: Layout, section: schema.Domain) -> tuple[Path, Path]:
+    """Folders of images and labels: those of the first form whose images are there, if possible with its labels."""
+    split = layout.splits.get(section.split, section.split)
+    given = {"split": split, "images": section.images, "labels": section.labels}
+    forms = [(root / images.format(**given), root / labels.format(**given)) for images, labels in layout.folders]
+    image_folder, label_folder = next((form for form in forms if form[0].is_dir()), forms[-1])
+    alike = [other for folder, other in forms if folder == image_folder]
+    return image_folder, next((folder for folder in alike if folder.is_dir()), label_folder)
 
 
 def listed(pairs: Iterable[Pair], file: str) -> tuple[Pair, ...]:
@@ -119,21 +138,20 @@ def open_domain(classes: Sequence[str], section: schema.Domain, require_labels: 
     if not root.is_dir():
         raise DataError(f"{root}: no such folder.")
     table, names, colours = table_of(classes, section)
-    given = {"split": section.split, "images": section.images, "labels": section.labels}
-    forms = [[root / folder.format(**given) for folder in form] for form in layout.folders]
-    image_folder, label_folder = next((form for form in forms if form[0].is_dir()), forms[-1])
+    image_folder, label_folder = _form(root, layout, section)
     pairs = _pairs(image_folder, label_folder, layout, require_labels and section.list is None)
     if section.list is not None:
         pairs = listed(pairs, section.list)
         missing = next((pair for pair in pairs if pair.label is None), None)
         if require_labels and missing:
-            raise _missing(missing.image, label_folder, missing.name, layout)
+            raise _missing(missing, label_folder, layout)
     size = section.size[0], section.size[1]
-    return Domain(pairs, table, size, section.dataset, names, label_folder, layout.label_tail, colours)
+    return Domain(pairs, table, size, section.dataset, names, label_folder, colours)
 
 
-def _missing(image: Path, label_folder: Path, name: str, layout: Layout) -> DataError:
-    return DataError(f"{image}: its label {label_folder / (name + layout.label_tail)} is missing.")
+def _missing(pair: Pair, label_folder: Path, layout: Layout) -> DataError:
+    label = label_folder / (layout.label_of(pair.name) + layout.label_tails[0])
+    return DataError(f"{pair.image}: its label {label} is missing.")
 
 
 def open_photographs(folder: Path, size: tuple[int, int]) -> Domain:

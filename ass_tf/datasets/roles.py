@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ass_tf.config import Config, schema
+from ass_tf.config.layouts import LAYOUTS
 from ass_tf.datasets.class_tables import nearest
 from ass_tf.datasets.domain import DataError, Domain
 from ass_tf.datasets.finding import listed, open_domain, why_no_label
@@ -65,8 +66,9 @@ def labelled_subset(domain: Domain, target: schema.Target) -> Domain:
     Raises:
         DataError: a chosen pair has no label, there are fewer than `labelled`, or the list cannot be used.
     """
+    layout = LAYOUTS[domain.dataset]
     if not any(pair.label for pair in domain.pairs):
-        raise DataError(why_no_label(domain.label_folder, domain.label_tail, domain.pairs[0].name))
+        raise DataError(why_no_label(domain.label_folder, layout, domain.pairs[0].name))
     labelled = target.labelled
     if target.labelled_list is not None:
         pairs = listed(domain.pairs, target.labelled_list)
@@ -86,7 +88,7 @@ def labelled_subset(domain: Domain, target: schema.Target) -> Domain:
             rule = "target.labelled must be a number where some images have none"
             if target.labelled_list is not None:
                 rule = "target.labelled_list must name images that have one"
-            label = f"{domain.label_folder}/{pair.name}{domain.label_tail}"
+            label = f"{domain.label_folder}/{layout.label_of(pair.name)}{layout.label_tails[0]}"
             raise DataError(f"{pair.image}: its label {label} is missing; {rule}.")
     return dataclasses.replace(domain, pairs=pairs)
 

@@ -36,7 +36,7 @@ VALIDATION = [
     ("nonsense", "nonsense"),
     ("split=nowhere", "nowhere"),
     ("root=nowhere", "nowhere"),
-    ("dataset=kitti", "dataset"),
+    ("dataset=nuscenes", "dataset"),
     ("dataset=folder", "data/cityscapes"),
     ("size=[1,1]", "size"),
     ("size=0x0", "size"),

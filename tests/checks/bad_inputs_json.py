@@ -15,7 +15,7 @@ NAN, ENDLESS = float("nan"), float("inf")
 OUT_OF_RANGE = {
     "method": ["xyz", "", "CSA"],
     "classes": [["road"], ["road", "road"], [], "cityscapes20", [1, 2]],
-    "source.dataset": ["kitti", ""],
+    "source.dataset": ["nuscenes", ""],
     "target.size": [[1, 1], [64], [64, 64, 64], [-32, 64], [32.5, 64]],
     "target.labelled": [-1, "some", 1.5],
     "batch.source": [0, -1],
@@ -230,7 +230,7 @@ def _plans(file, draw, _):
 @damage("wrong value", "section")
 def _section(file, draw, _):
     section = _read(file)
-    values = {"dataset": ["kitti", 5], "root": ["nowhere", 5, None], "size": [[1, 1], 5], "split": ["night", 5]}
+    values = {"dataset": ["nuscenes", 5], "root": ["nowhere", 5, None], "size": [[1, 1], 5], "split": ["night", 5]}
     key = draw.choice([*values, "extra", "labelled"])
     _write(file, {**section, key: draw.choice(values.get(key, [5]))})
     return [key, "nowhere", "night"]

@@ -162,8 +162,8 @@ def test_wrong_type_or_range_is_named_with_the_rule_and_what_was_received(key, v
             "train.steps must not exceed optimiser.decay_steps 10. Received: 11.",
         ),
         (
-            {"source": {**LEAST["source"], "mapping": "m.json"}},
-            'source.mapping must be null unless source.dataset is folder. Received: "m.json".',
+            {"source": {**LEAST["source"], "class_file": "m.json"}},
+            'source.class_file must be null unless source.dataset is folder. Received: "m.json".',
         ),
     ],
 )

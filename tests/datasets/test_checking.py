@@ -57,7 +57,7 @@ def test_images_are_upright_rgb(tmp_path):
         ("labels/00002.png", lambda path: write_index(path, np.full((40, 75), 7)), "Received: 40 x 75."),
         ("labels/00002.png", lambda path: write_index(path, np.full((40, 80), 99)), "Received: [99]."),
         ("labels/00002.png", lambda path: write(path, np.full((40, 80), 999, np.uint16)), "Received: [999]."),
-        ("labels/00002.png", lambda path: write(path, photograph((40, 80))), "lists colours. Received: mode RGB"),
+        ("labels/00002.png", lambda path: write(path, photograph((40, 80))), "ids, not colours. Received: mode RGB"),
         ("labels/00002.png", lambda path: write(path, np.zeros((40, 80), np.uint8), format="JPEG"), "Received: JPEG."),
     ],
 )  # fmt: skip
