@@ -9,6 +9,7 @@ The same command goes on where a killed run stopped. On several machines start i
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.t
         print(f"run folder: {run}" if cluster is None else f"run folder: {run}; {cluster}", flush=True)
         result = loop.train(settings, run, cluster=cluster)
     except (session.WorkerLost, clusters.Missing) as error:
-        return terminal.complain(error, clusters.LOST)
+        return terminal.complain(error, os.EX_TEMPFAIL)  # start all of them again
     except (config.ConfigError, clusters.ClusterError) as error:
         return terminal.complain(error, 2)
     except (ValueError, OSError) as error:

@@ -17,8 +17,6 @@ from ass_tf.studies.cells import Folder
 from ass_tf.studies.plan import Cell
 from ass_tf.system import machine, process, terminal
 
-TOO_SHORT = 75  # exit status where runs are left for which there was no time; schedulers start again on it
-
 
 def work_all(folder: Folder, cells: Sequence[Cell], processes: int, hours: float | None = None) -> int:
     """Takes one cell after the other until each is done or has failed.
@@ -53,7 +51,7 @@ def work_all(folder: Folder, cells: Sequence[Cell], processes: int, hours: float
         for worker in workers:
             worker.join()
         codes = [worker.exitcode for worker in workers if worker.exitcode]
-        worst = next((code for code in codes if code != TOO_SHORT), TOO_SHORT) if codes else 0
+        worst = next((code for code in codes if code != os.EX_TEMPFAIL), os.EX_TEMPFAIL) if codes else 0
         return worst if worst >= 0 else 128 - worst
 
     def stop(_: int) -> None:
@@ -116,7 +114,7 @@ def _work(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], proce
     undone = [cell for cell in cells if not folder.is_done(cell)]
     if not undone:
         return 0
-    return 1 if any(map(failed, undone)) else TOO_SHORT
+    return 1 if any(map(failed, undone)) else os.EX_TEMPFAIL
 
 
 def _expected(folder: Folder, cells: Sequence[Cell], cell: Cell) -> float:

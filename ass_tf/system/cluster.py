@@ -19,7 +19,6 @@ from ass_tf.system import terminal
 
 NOTE, PATIENCE = 30, 600  # seconds until missing workers are named, and until they are given up
 GONE = 30  # seconds without an answer, after which a worker counts as gone while TensorFlow looks for it
-LOST = 75  # exit status where another worker has gone, EX_TEMPFAIL: start all of them again
 PORT = 23456  # of every pod, where JOB_PORT is not set
 ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 

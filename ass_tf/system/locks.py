@@ -30,7 +30,6 @@ ONE_MACHINE = {
     "smb3": ("nobrl",),
 }
 BEAT, STALE = 30.0, 300.0  # seconds between two touches of a file that stands for a lock, and after which it is stale
-LOST = 75  # exit status of a process whose lock another has taken over; as of one that lost another worker
 DOUBTFUL = ("9p", "afs", "fuse", "vboxsf", "virtiofs")  # kinds that may keep flock to themselves
 
 
@@ -97,7 +96,7 @@ class Lock:
                 who = f"process {holder.get('pid')} on {holder.get('host')}"
                 print(f"error: {path}: {who} has taken over, since this one was not heard of.", file=sys.stderr)
                 sys.stderr.flush()
-                os._exit(LOST)
+                os._exit(os.EX_TEMPFAIL)
 
     def fileno(self) -> int:
         """Descriptor whose heirs hold the lock, too."""
