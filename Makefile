@@ -17,7 +17,7 @@ PHOTOGRAPHS ?= 100000
 OLD := .venv-addons
 OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
-.PHONY: demo study test test-slow test-torch test-serving test-addons parity lint bench check-kill check-workers check-sweep check-many check-ray check-report check-memory check-inputs check-earlier docs coverage wheel clean
+.PHONY: demo study test test-slow test-torch test-serving test-page test-addons parity lint bench check-kill check-workers check-sweep check-many check-ray check-report check-memory check-inputs check-earlier docs coverage wheel clean
 
 demo: $(INSTALLED)
 	$(RUN) -m ass_tf.demo $(DEMO)
@@ -39,6 +39,10 @@ test-torch: $(VENV)/.torch
 # Against the schemas that TensorFlow Serving and Triton publish.
 test-serving: $(VENV)/.schemas
 	$(RUN) -m pytest -q tests/export/test_to_server.py
+
+# The web page in chromium, with onnxruntime-web from npm.
+test-page: $(VENV)/.page/.installed
+	ONNXRUNTIME_WEB=$(VENV)/.page/node_modules/onnxruntime-web $(RUN) -m pytest -q -m "slow or not slow" tests/commands/test_page.py tests/commands/test_page_in_browser.py
 
 # All but two folders, whose code does not use TensorFlow.
 test-addons: $(OLD)/.installed
@@ -116,6 +120,11 @@ $(VENV)/.torch: $(INSTALLED)
 # Without most of what they need: theirs is another build of TensorFlow and an older protobuf.
 $(VENV)/.schemas: $(INSTALLED)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps tensorflow-serving-api tritonclient python-rapidjson
+	touch $@
+
+$(VENV)/.page/.installed: $(INSTALLED) ass_tf/page.py
+	mkdir -p $(@D)
+	npm install --prefix $(@D) --no-audit --no-fund --ignore-scripts --loglevel=error onnxruntime-web@$$($(RUN) -c "from ass_tf import page; print(page.RUNTIME)")
 	touch $@
 
 $(VENV)/.ray: $(INSTALLED)

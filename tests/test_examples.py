@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,10 @@ import keras
 import numpy as np
 import pytest
 import small_runs
+import tool_files
 from PIL import Image
+
+from ass_tf import labels, streets
 
 EXAMPLES = small_runs.ROOT / "docs/examples"
 
@@ -46,6 +50,37 @@ def test_own_folders_become_a_model_that_labels_new_photographs(tmp_path):
     done = run("bash", EXAMPLES / "own_folders.sh", *folders, cwd=tmp_path, STEPS="1", OUT="other")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "other/segmented/summary.csv").exists()
+
+
+@pytest.mark.slow
+def test_labelme_files_become_a_model_and_a_page(tmp_path):
+    """Seven photographs, five of them annotated, two of these to validate on."""
+    streets.write_cityscapes(tmp_path / "drawn", {"train": 7}, 0, (64, 128))
+    truths = {}
+    for n, image in enumerate(sorted((tmp_path / "drawn/leftImg8bit").rglob("*.png"))):
+        label = str(image).replace("leftImg8bit", "gtFine", 1).replace("_leftImg8bit.png", "_gtFine_labelIds.png")
+        truth = np.asarray(Image.open(label)).astype(int)
+        if n < 5:
+            names = [(labels.CITYSCAPES_RAW[i][0], corners) for i, corners in tool_files.rectangles(truth)]
+            shapes = [tool_files.labelme_shape(*shape) for shape in names]
+            tool_files.labelme(tmp_path / "shots", f"p{n}", shapes, imageHeight=64, imageWidth=128)
+            truths[f"p{n}"] = truth
+        shutil.copy(image, tmp_path / f"shots/p{n}.png")
+    small = ["model.backbone=tiny", "model.weights=null", "model.rates=[2,4]", "train.steps=2"]
+    sizes = ["target.size=[64,128]", "validation.size=[64,128]"]
+    done = run("bash", EXAMPLES / "labelme_to_page.sh", "shots", *small, *sizes, cwd=tmp_path, VALIDATION="2")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "runs/labelme"
+    for name, truth in truths.items():
+        table = np.vectorize(lambda i: labels.CITYSCAPES_RAW[i][0])
+        assert (tool_files.label_of(out / "data", name) == table(truth)).all()
+    assert [(out / f"data/{role}.txt").read_text().split() for role in ("labelled", "validation")] == [
+        ["p0", "p2", "p4"],
+        ["p1", "p3"],
+    ]
+    assert len(list((out / "segmented").glob("*_overlay.*"))) == 7
+    assert (out / "page/model.onnx").read_bytes() == (out / "run/export/model.onnx").read_bytes()
+    assert (out / "page/index.html").exists()
 
 
 SRUN = """#!{python}

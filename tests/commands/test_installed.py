@@ -74,6 +74,8 @@ def test_the_wheel_holds_both_packages_and_all_data_files(installed):
         ours = {p.relative_to(small_runs.ROOT / origin) for p in (small_runs.ROOT / origin).rglob("*.py")}
         assert {p.relative_to(installed / folder) for p in (installed / folder).rglob("*.py")} == ours
     assert (installed / "ass_tf/studies/page.html").is_file()
+    web = small_runs.ROOT / "ass_tf/export/web"
+    assert {p.name for p in (installed / "ass_tf/export/web").iterdir()} == {p.name for p in web.iterdir()}
 
 
 def test_commands_work_away_from_the_checkout(call, installed):

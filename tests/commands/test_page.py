@@ -1,0 +1,273 @@
+"""The folder of the web page: whole or not at all, complete, and what its scripts compute. A browser is tried in
+`test_page_in_browser.py`.
+"""
+
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import small_runs
+from PIL import Image
+
+from ass_tf import page
+
+WEB = small_runs.ROOT / "ass_tf/export/web"
+SCRIPTS = sorted(WEB.glob("*.js"))
+NODE = shutil.which("node")
+HEAD = "/*!\n * ONNX Runtime Web v1.30.0\n * Copyright (c) Microsoft Corporation. All rights reserved.\n */\n"
+
+
+@pytest.fixture
+def runtime(tmp_path):
+    """An npm package as far as its files have names: a module that names its WebAssembly, for both ways to run."""
+    package = tmp_path / "node_modules/onnxruntime-web"
+    (package / "dist").mkdir(parents=True)
+    for name, bundle in page.BUNDLES.items():
+        text = f'{HEAD}x(new URL("{page.BINARIES[name]}",import.meta.url).href,"{page.BINARIES[name]}");\n'
+        (package / "dist" / bundle).write_text(text)
+        (package / "dist" / page.BINARIES[name]).write_bytes(b"\0asm")
+        (package / "dist" / f"{bundle}.map").write_text("{}")
+    return package
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    file = tmp_path / "a [1]*? %20#.png"
+    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(file)
+    return file
+
+
+def call(*words):
+    return page.main([str(word) for word in words])
+
+
+def files_in(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def refused(capsys, *words):
+    """The one line that a call is refused with."""
+    capsys.readouterr()
+    assert call(*words) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    return line.removeprefix("error: ")
+
+
+def test_page_holds_the_model_the_runtime_and_the_examples(model, runtime, photograph, tmp_path, capsys):
+    out = tmp_path / "my page"
+    assert call(model, "--out", out, "--runtime", runtime, "--examples", photograph, photograph) == 0
+    assert f"python -m http.server --directory '{out}'" in capsys.readouterr().out
+    about = json.loads((out / "page.json").read_text())
+    libraries = [f"onnxruntime-web-1.30.0/{name}" for name in (*page.BUNDLES.values(), *page.BINARIES.values())]
+    own = [path.name for path in WEB.iterdir()]
+    given = ["model.onnx", "examples/1.png", "examples/2.png", "page.json"]
+    assert files_in(out) == about["files"] == sorted([*libraries, *own, *given])
+    assert (out / "model.onnx").read_bytes() == model.read_bytes()
+    assert about["examples"] == [{"file": f"examples/{n}.png", "name": photograph.name} for n in (1, 2)]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_page_knows_what_the_model_says_of_itself(model, tmp_path):
+    assert call(model, "--out", tmp_path / "page") == 0
+    about = json.loads((tmp_path / "page/page.json").read_text())
+    told = {entry.key: entry.value for entry in onnx.load(str(model)).metadata_props}
+    assert [known["name"] for known in about["classes"]] == json.loads(told["class_names"])
+    assert [known["id"] for known in about["classes"]] == json.loads(told["train_ids"])
+    colours = [list(bytes.fromhex(known["colour"][1:])) for known in about["classes"]]
+    assert colours == json.loads(told["colours"])
+    assert about["size"] == json.loads(told["size"])
+    assert about["fixed"] == [None, None, None]
+    assert (about["model"]["name"], about["model"]["precision"]) == ("model.onnx", "float32")
+
+
+def test_only_a_page_without_a_runtime_may_load_from_elsewhere(model, runtime, tmp_path):
+    assert call(model, "--out", tmp_path / "there") == 0
+    assert call(model, "--out", tmp_path / "here", "--runtime", runtime / "dist") == 0
+    there = json.loads((tmp_path / "there/page.json").read_text())["runtime"]
+    assert there["folder"] == f"{page.SERVER}/npm/onnxruntime-web@{page.RUNTIME}/dist/"
+    for folder, expected in (("there", [page.SERVER, page.SERVER]), ("here", [])):
+        text = (tmp_path / folder / "index.html").read_text()
+        policy = re.search(r'Content-Security-Policy" content="(.+?)"', text)[1]
+        assert re.findall(r"https?://[^\s;]+", policy) == expected
+    kinds = (".js", ".html", ".css", ".json")
+    texts = [path.read_text() for path in (tmp_path / "here").iterdir() if path.suffix in kinds]
+    assert [text for text in texts if re.search(r"https?://", text)] == []
+
+
+def test_title_and_file_names_are_text_on_the_page(model, tmp_path):
+    odd = tmp_path / "a [1]*? %20#&<b>.onnx"
+    shutil.copy(model, odd)
+    assert call(odd, "--out", tmp_path / "one") == 0
+    assert call(model, "--out", tmp_path / "two", "--title", '"<i>$title & co') == 0
+    one, two = ((tmp_path / name / "index.html").read_text() for name in ("one", "two"))
+    assert "<h1>a [1]*? %20#&amp;&lt;b&gt;</h1>" in one
+    assert "Model: a [1]*? %20#&amp;&lt;b&gt;.onnx, " in one
+    assert "<title>&quot;&lt;i&gt;$title &amp; co</title>" in two
+
+
+def test_a_second_call_replaces_the_page(model, runtime, photograph, tmp_path):
+    out = tmp_path / "page"
+    out.mkdir()  # an empty folder is as good as none
+    assert call(model, "--out", out, "--runtime", runtime, "--examples", photograph) == 0
+    assert call(out / "model.onnx", "--out", out) == 0  # of the earlier page itself
+    assert "examples/1.png" not in files_in(out)
+    assert (out / "model.onnx").read_bytes() == model.read_bytes()
+
+
+def test_a_folder_with_anything_else_is_refused_and_stays(model, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.tex").write_text("years of work")
+    assert "--out must be a new or empty folder, or an earlier page" in refused(
+        capsys, model, "--out", tmp_path / "mine"
+    )
+    assert call(model, "--out", tmp_path / "page") == 0
+    (tmp_path / "page/examples").mkdir()
+    (tmp_path / "page/examples/CNAME").write_text("example.org")
+    assert refused(capsys, model, "--out", tmp_path / "page").endswith("holds examples/CNAME.")
+    assert (tmp_path / "page/examples/CNAME").read_text() == "example.org"
+    (tmp_path / "file").write_text("")
+    assert "--out must be a folder" in refused(capsys, model, "--out", tmp_path / "file")
+    shutil.rmtree(tmp_path / "page/examples")
+    monkeypatch.chdir(tmp_path / "page")
+    assert "must not be the folder in which the command runs" in refused(capsys, model, "--out", ".")
+    assert files_in(tmp_path / "mine") == ["thesis.tex"]
+
+
+def test_a_write_that_fails_leaves_the_earlier_page(model, runtime, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "page"
+    assert call(model, "--out", out) == 0
+    before = {name: (out / name).read_bytes() for name in files_in(out)}
+    copy = shutil.copyfile
+
+    def full(source, target):
+        if Path(source).suffix == ".wasm":
+            raise OSError(28, "No space left on device", str(target))
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    assert "No space left on device" in refused(capsys, model, "--out", out, "--runtime", runtime)
+    rename = page.os.rename
+
+    def stubborn(source, target):
+        if str(source).endswith(".part"):
+            raise OSError(13, "Permission denied", str(target))
+        rename(source, target)
+
+    monkeypatch.setattr(page.os, "rename", stubborn)
+    assert refused(capsys, model, "--out", out) == f"{out}: Permission denied."
+    assert {name: (out / name).read_bytes() for name in files_in(out)} == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_files_that_are_no_models_are_refused_by_name(model, tmp_path, capsys):
+    (tmp_path / "text.onnx").write_text("nothing")
+    bare = onnx.load(str(model))
+    del bare.metadata_props[:]
+    onnx.save(bare, tmp_path / "bare.onnx")
+    other = onnx.load(str(model))
+    other.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    onnx.save(other, tmp_path / "float.onnx")
+    for name, reason in (("none", "No such file"), ("bare", "it lacks 'size'"), ("float", "input image of uint8")):
+        line = refused(capsys, tmp_path / f"{name}.onnx", "--out", tmp_path / "page")
+        assert line.startswith(f"{tmp_path / name}.onnx: ")
+        assert reason in line
+    assert "no model of ass-tf export" in refused(capsys, tmp_path / "text.onnx", "--out", tmp_path / "page")
+    assert not (tmp_path / "page").exists()
+
+
+@pytest.mark.parametrize("name", [*page.BUNDLES.values(), *page.BINARIES.values()])
+def test_a_runtime_that_lacks_a_file_is_refused(model, runtime, tmp_path, capsys, name):
+    (runtime / "dist" / name).unlink()
+    line = refused(capsys, model, "--out", tmp_path / "page", "--runtime", runtime)
+    assert str(runtime) in line
+    assert name in line
+    assert not (tmp_path / "page").exists()
+
+
+def test_a_runtime_of_other_names_is_copied_by_those_names(model, runtime, tmp_path):
+    bundle, binary = runtime / "dist" / page.BUNDLES["webgpu"], "ort-wasm-simd-threaded.jsep.wasm"
+    bundle.write_text(bundle.read_text().replace(page.BINARIES["webgpu"], binary).replace("1.30.0", "1.22.0"))
+    (runtime / "dist" / page.BINARIES["webgpu"]).rename(runtime / "dist" / binary)
+    assert call(model, "--out", tmp_path / "page", "--runtime", runtime) == 0
+    about = json.loads((tmp_path / "page/page.json").read_text())["runtime"]
+    assert about["webgpu"] == {"bundle": page.BUNDLES["webgpu"], "binary": binary}
+    assert (tmp_path / "page" / (about["folder"] + binary)).is_file()
+
+
+def test_examples_that_no_browser_shows_are_refused(model, tmp_path, capsys):
+    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(tmp_path / "a.tif")
+    (tmp_path / "b.png").write_bytes(b"no image")
+    for name, reason in (("a.tif", "Received: TIFF."), ("b.png", ""), ("none.jpg", "")):
+        line = refused(capsys, model, "--out", tmp_path / "page", "--examples", tmp_path / name)
+        assert line.startswith(f"{tmp_path / name}: ")
+        assert line.endswith(reason)
+    assert not (tmp_path / "page").exists()
+
+
+class Elements(html.parser.HTMLParser):
+    """Ids, and the names of controls that have no label."""
+
+    def __init__(self):
+        super().__init__()
+        self.ids, self.open, self.unnamed = set(), [], []
+
+    def handle_starttag(self, tag, attributes):
+        known = dict(attributes)
+        self.ids.add(known.get("id"))
+        if tag in ("input", "select") and "label" not in self.open and "aria-label" not in known:
+            self.unnamed.append(known.get("id"))
+        if tag not in ("meta", "link", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_scripts_find_every_element_that_they_ask_for():
+    found = Elements()
+    found.feed((WEB / "index.html").read_text(encoding="utf-8"))
+    assert (found.open, found.unnamed) == ([], [])
+    asked = {name for file in SCRIPTS for name in re.findall(r'byId\("([\w-]+)"\)', file.read_text(encoding="utf-8"))}
+    assert asked - found.ids == set()
+    assert len(asked) > 10
+
+
+def run_node(*words, **settings):
+    if not NODE:
+        pytest.skip("node is not installed")
+    return subprocess.run([NODE, *map(str, words)], check=True, capture_output=True, timeout=60, **settings).stdout
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.stem)
+def test_scripts_parse(file):
+    run_node("--input-type=module", "--check", input=file.read_bytes())
+
+
+RESIZE = """
+import fs from "fs"; import { resize, shrunkSize } from "./resize.mjs";
+const [width, height, side] = process.argv.slice(1).map(Number);
+const to = shrunkSize(width, height, side, side < 0 ? [48, 64] : [null, null]);
+fs.writeFileSync(1, resize(fs.readFileSync(0), { width, height }, to));
+"""
+
+
+@pytest.mark.parametrize("size", [(257, 191, 256), (320, 180, 64), (90, 180, 33), (64, 48, 0), (31, 23, -1), (4, 3, 2)])
+def test_pictures_are_shrunk_as_in_python(size, tmp_path):
+    from street_inference import images
+
+    width, height, side = size
+    shutil.copy(WEB / "resize.js", tmp_path / "resize.mjs")
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 4), np.uint8)
+    pixels[::2] = np.where(pixels[::2] > 127, 255, 0)  # whose cubic leaves the range
+    made = run_node("--input-type=module", "-e", RESIZE, *size, cwd=tmp_path, input=pixels.tobytes())
+    fixed = (48, 64) if side < 0 else (None, None)
+    expected = images.shrink(Image.fromarray(pixels[..., :3]), max(side, 0), fixed)
+    np.testing.assert_array_equal(np.frombuffer(made, np.uint8).reshape(expected.shape), expected)
