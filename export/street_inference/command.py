@@ -5,8 +5,9 @@
     python infer.pyz MODEL IMAGES... --out DIR                  with the file that `make infer.pyz` packs
     python export/infer_onnx.py MODEL IMAGES... --out DIR       in a checkout
     ass-tf-infer join DIR                                       one table of those that shards have left
+    ass-tf-infer MODEL VIDEO --out out.mp4                      a video, a URL of one, or a camera by its number
 
-IMAGES are files, folders and patterns. Needs Python 3.10, numpy, pillow 10.1 and onnxruntime.
+IMAGES are files, folders and patterns. Needs Python 3.10, numpy, pillow 10.1 and onnxruntime; for videos PyAV, too.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from typing import Any
 
 from PIL import Image
 
-from street_inference import flow, images, naming, segmenter, summary, workers
-from street_inference.words import files_of, joined, options_of, parsed, refuse_out
+from street_inference import flow, images, naming, pseudo, segmenter, summary, video, workers
+from street_inference.words import ask_for_video, files_of, joined, options_of, parsed, refuse_out
 
 
 def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> int:
@@ -73,6 +74,8 @@ def _join(folder: Path) -> int:
 
 
 def _main(given: argparse.Namespace) -> int:
+    if ask_for_video(given):
+        return video.run(given)
     begun = time.perf_counter()
     _allow_large(given.max_pixels)
     model = segmenter.Segmenter(given.model, given.provider, given.threads)
@@ -88,10 +91,13 @@ def _main(given: argparse.Namespace) -> int:
     names = naming.folder_names(paths, words) if given.keep_folders else naming.output_names(paths)
     place, count = given.shard
     todo = [(str(path), name) for path, name in zip(paths, names)][place - 1 :: count]
-    known = summary.complete(options.out, options.outputs) if given.resume else {}
+    known = summary.complete(options.out, functools.partial(flow.results_of, options)) if given.resume else {}
     kept = {n: known[path] for n, (path, name) in enumerate(todo) if path in known and known[path][1] == name}
     jobs = [(number, *job) for number, job in enumerate(todo) if number not in kept]
-    table, progress = summary.Summary(options.out, given.shard, model.names, kept), flow.Progress(len(jobs))
+    columns = summary.columns_of(model.names, options.confidence)
+    table, progress = summary.Summary(options.out, given.shard, columns, kept), flow.Progress(len(jobs))
+    if options.sure is not None:
+        pseudo.write_classes(options.out, model.names)
     before, started = len(kept), time.perf_counter()
     del paths, names, todo, known
 
@@ -101,10 +107,10 @@ def _main(given: argparse.Namespace) -> int:
 
     try:
         if given.workers == 1:
-            _alone(model, jobs, options, finish)
+            _alone(model, jobs, options, finish, len(columns))
         else:
             model.close()
-            workers.Crew(given.workers, given.words, options, finish, len(model.names)).segment(jobs)
+            workers.Crew(given.workers, given.words, options, finish, len(columns)).segment(jobs)
     finally:
         wall = time.perf_counter() - started
         table.close()
@@ -122,7 +128,7 @@ def _allow_large(max_pixels: int) -> None:
 
 def _influence(options: flow.Options) -> dict[str, object]:
     """The options on which the results depend."""
-    return {key: getattr(options, key) for key in ("outputs", "max_side", "fixed", "tile", "overlap", "draft")}
+    return {key: getattr(options, key) for key in ("outputs", "max_side", "fixed", "tile", "overlap", "draft", "sure")}
 
 
 def _alone(
@@ -130,10 +136,11 @@ def _alone(
     jobs: Sequence[workers.Job],
     options: flow.Options,
     finish: Callable[[int, summary.Row], None],
+    columns: int,
 ) -> None:
     """This process does all of them."""
     photographs = (flow.Photograph(Path(path), name, number) for number, path, name in jobs)
-    flow.segment(model, photographs, options, lambda p: finish(p.number, summary.row_of(p, len(model.names))))
+    flow.segment(model, photographs, options, lambda p: finish(p.number, summary.row_of(p, columns)))
 
 
 def _tell_speed(model: segmenter.Segmenter, workers: int, count: int, wall: float, loading: float) -> None:
@@ -155,8 +162,10 @@ def work() -> int:
         _allow_large(given.max_pixels)
         threads = workers.share_cores(place, count)
         model = segmenter.Segmenter(given.model, given.provider, given.threads or threads)
-        answer = functools.partial(workers.answer, sys.stdout, classes=len(model.names))
-        flow.segment(model, workers.photographs_from(sys.stdin), options_of(given, model), answer)
+        options = options_of(given, model)
+        columns = len(summary.columns_of(model.names, options.confidence))
+        answer = functools.partial(workers.answer, sys.stdout, columns=columns)
+        flow.segment(model, workers.photographs_from(sys.stdin), options, answer)
         return 0
 
     return _told(segment, given)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from street_inference import drawing, images, segmenter
+from street_inference import drawing, images, pseudo, segmenter
 
 
 def cores() -> int:
@@ -43,7 +43,15 @@ class Options:
     batch: int = 1  # pictures of one size run together
     tile: tuple[int, int] | None = None
     overlap: int = 0  # pixels that neighbouring tiles share
+    confidence: bool = False  # ask the model for it
+    sure: int | None = None  # 0 to 255; pixels of less confidence take no part in the pseudo-labels that are written
     draft: bool = False  # decode JPEGs no larger than the model needs, unless an output needs the whole picture
+
+
+def results_of(options: Options, path: str, name: str) -> list[str]:
+    """The files below --out that a photograph gets, from its path and the start of their names."""
+    pair = [] if options.sure is None else pseudo.names_of(path, name)
+    return [*(f"{name}{drawing.OUTPUTS[kind]}" for kind in options.outputs), *pair]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +65,16 @@ class Photograph:
     size: Any = None  # (height, width) of the file, upright
     pixels: Any = None  # uint8 (h, w, 3), as the model takes it
     labels: Any = None  # uint8 (h, w), train ids
+    confidence: Any = None  # uint8 (h, w), 255 times the probability of the label; None where nobody asked for it
     shares: np.ndarray | None = None  # of the pixels, by class; known when all is written
+    means: np.ndarray | None = None  # of the confidence, 0 to 1, by class; NaN of a class that is not there
     read_seconds: float = 0.0
     run_seconds: float = 0.0
     write_seconds: float = 0.0
     error: str = ""
 
     def failed(self, error: str) -> Photograph:
-        return dataclasses.replace(self, image=None, pixels=None, labels=None, error=error)
+        return dataclasses.replace(self, image=None, pixels=None, labels=None, confidence=None, error=error)
 
 
 def read(photograph: Photograph, options: Options) -> Photograph:
@@ -98,11 +108,25 @@ def write(photograph: Photograph, model: segmenter.Segmenter, options: Options) 
             model.names,
             model.palette,
             options.outputs,
+            photograph.confidence,
         )
-        photograph = dataclasses.replace(photograph, shares=shares, image=None, labels=None)
+        if options.sure is not None:
+            pseudo.write(options.out, photograph, options.sure)
+        means = None if photograph.confidence is None else means_of(photograph, len(model.names))
+        photograph = dataclasses.replace(
+            photograph, shares=shares, means=means, image=None, labels=None, confidence=None
+        )
     except MemoryError:
         photograph = photograph.failed(FULL)
     return dataclasses.replace(photograph, write_seconds=time.perf_counter() - start)
+
+
+def means_of(photograph: Photograph, classes: int) -> np.ndarray:
+    """Mean confidence of the pixels of each class, 0 to 1, (c,); NaN of a class that is not there."""
+    labels = photograph.labels.ravel()
+    pixels = np.bincount(labels, minlength=classes)[:classes]
+    total = np.bincount(labels, photograph.confidence.ravel(), classes)[:classes]
+    return np.divide(total, 255 * pixels, out=np.full(classes, np.nan), where=pixels > 0)
 
 
 def batches(photographs: Iterator[Photograph], count: int) -> Iterator[list[Photograph]]:
@@ -125,10 +149,14 @@ def run(model: segmenter.Segmenter, batch: Sequence[Photograph], options: Option
     found: Iterable[np.ndarray]
     try:
         if options.tile:
-            found = [model.tiled(photograph.pixels, options.tile, options.overlap) for photograph in batch]
+            found = [model.tiled(p.pixels, options.tile, options.overlap, options.confidence) for p in batch]
         else:
-            found = model.labels(np.stack([photograph.pixels for photograph in batch]))
-        done = [dataclasses.replace(p, labels=labels, pixels=None) for p, labels in zip(batch, found)]
+            maps = model.maps(np.stack([photograph.pixels for photograph in batch]), options.confidence)
+            found = np.moveaxis(maps, 0, 1)
+        done = [
+            dataclasses.replace(p, labels=maps[0], confidence=maps[1] if options.confidence else None, pixels=None)
+            for p, maps in zip(batch, found)
+        ]
     except (segmenter.ModelError, MemoryError) as error:
         done = [photograph.failed(str(error) or FULL) for photograph in batch]
     return [dataclasses.replace(p, run_seconds=(model.seconds - before) / len(batch)) for p in done]
@@ -154,6 +182,33 @@ class Progress:
             print(f"\r[{bar}] {line}\033[K", end="\n" if self.done == self.total else "", file=sys.stderr, flush=True)
         elif 10 * self.done // self.total > 10 * before // self.total:
             print(line, file=sys.stderr, flush=True)
+
+
+class FrameProgress:
+    """The same for frames of a video, with their speed; a line every ten seconds where their number is not known."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.start, self.told, self.live = total, time.perf_counter(), 0.0, sys.stderr.isatty()
+
+    def show(self, done: int) -> None:
+        """So many are done."""
+        seconds = time.perf_counter() - self.start
+        pause = 0.2 if self.live else 10.0
+        tenth = self.total and 10 * done // self.total > 10 * (done - 1) // self.total
+        if not (tenth if self.total and not self.live else seconds - self.told > pause or done == self.total):
+            return
+        self.told, speed = seconds, done / max(seconds, 1e-9)
+        line, bar = f"{done} frames, {speed:.1f} a second", ""
+        if done <= self.total:
+            left = round((self.total - done) / speed)
+            line = f"{done} of {self.total} frames, {speed:.1f} a second, {left // 60}:{left % 60:02} left"
+            bar = f"[{('#' * (20 * done // self.total)).ljust(20, '.')}] "
+        print(f"\r{bar}{line}\033[K" if self.live else line, end="" if self.live else "\n", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """No more come: what follows begins on a line of its own."""
+        if self.live and self.told:
+            print(file=sys.stderr)
 
 
 def segment(

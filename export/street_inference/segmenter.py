@@ -53,6 +53,7 @@ class Segmenter:
         palette: uint8 (256, 3), colour of each id; black where there is no class.
         size: (h, w) of the images that the model was judged on.
         fixed: (n, h, w) that the model takes, None where it takes any.
+        confident: whether it gives its confidence, too.
         provider: what the session runs on; without a wanted one, the CPU where the best fails to start.
         seconds: time spent inside the session so far.
     """
@@ -89,6 +90,7 @@ class Segmenter:
             self.palette = np.zeros((256, 3), np.uint8)
             self.palette[json.loads(described["train_ids"])] = json.loads(described["colours"])
             self.size = tuple(json.loads(described["size"]))
+            self.confident = "confidence" in (output.name for output in self.session.get_outputs())
             count, height, width = (n if isinstance(n, int) else None for n in image.shape[:3])
             self.fixed = count, height, width
         except (KeyError, ValueError, TypeError, IndexError) as error:
@@ -103,7 +105,15 @@ class Segmenter:
         del self.session
 
     def labels(self, batch: np.ndarray) -> np.ndarray:
-        """Train ids, uint8 (n, h, w), of images uint8 (n, h, w, 3); of a model for N images, n may be smaller.
+        """Train ids, uint8 (n, h, w), of images uint8 (n, h, w, 3); of a model for N images, n may be smaller."""
+        return self.maps(batch)[0]
+
+    def maps(self, batch: np.ndarray, confidence: bool = False) -> np.ndarray:
+        """Train ids of images uint8 (n, h, w, 3), as (1, n, h, w), or with their confidence as (2, n, h, w); uint8.
+
+        Args:
+            batch: the images; of a model for N of them, n may be smaller.
+            confidence: whether 255 times the probability of each label is wanted.
 
         Raises:
             ModelError: it fails on them, for lack of memory say.
@@ -113,14 +123,14 @@ class Segmenter:
             batch = np.concatenate([batch, np.zeros((self.fixed[0] - count, *batch.shape[1:]), np.uint8)])
         start = time.perf_counter()
         try:
-            (labels,) = self.session.run(["labels"], {"image": batch})
+            found = self.session.run(["labels", "confidence"][: 1 + confidence], {"image": batch})
         except Exception as error:  # onnxruntime raises many kinds
             raise ModelError(f"the model fails on it: {' '.join(str(error).split())}") from None
         self.seconds += time.perf_counter() - start
-        return labels[:count]
+        return np.stack(found)[:, :count]
 
-    def tiled(self, image: np.ndarray, tile: tuple[int, int], overlap: int) -> np.ndarray:
-        """Train ids, uint8 (h, w), of one image uint8 (h, w, 3), computed tile by tile.
+    def tiled(self, image: np.ndarray, tile: tuple[int, int], overlap: int, confidence: bool = False) -> np.ndarray:
+        """Train ids of one image uint8 (h, w, 3), computed tile by tile, as (1, h, w), or (2, h, w) as `maps` gives.
 
         Neighbours share `overlap` pixels, and each is believed up to the middle of what they share. A picture smaller
         than a tile is one tile, filled up with its border's pixels if the model takes one size only.
@@ -129,14 +139,14 @@ class Segmenter:
         height, width = (known or min(t, n) for known, t, n in zip(self.fixed[1:], tile, (h, w)))
         missing = [(0, max(0, height - h)), (0, max(0, width - w))]
         padded = np.pad(image, [*missing, (0, 0)], "edge") if any(m[1] for m in missing) else image
-        labels = np.empty(padded.shape[:2], np.uint8)
+        maps = np.empty((1 + confidence, *padded.shape[:2]), np.uint8)
         for top, rows in _spans(padded.shape[0], height, overlap):
             for left, columns in _spans(padded.shape[1], width, overlap):
                 part = padded[top : top + height, left : left + width]
-                found = self.labels(np.ascontiguousarray(part)[None])[0]
-                kept = found[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-                labels[rows, columns] = kept
-        return labels[:h, :w]
+                found = self.maps(np.ascontiguousarray(part)[None], confidence)[:, 0]
+                kept = found[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+                maps[:, rows, columns] = kept
+        return maps[:, :h, :w]
 
 
 def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, slice]]:

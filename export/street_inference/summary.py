@@ -9,14 +9,17 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from street_inference import drawing, images
+import numpy as np
+
+from street_inference import images
 from street_inference.segmenter import ModelError
 
 SETTINGS = "inference.json"
+FRAME_HEAD = ["frame", "seconds"]  # of a video's table; the classes follow
 Row = list[str]
 Shard = tuple[int, int]  # (1 to n, n)
 WHOLE: Shard = (1, 1)
@@ -35,12 +38,14 @@ class Summary:
     Args:
         folder: of the results, which is there.
         shard: whose table it is.
-        names: of the classes.
+        columns: what the rows hold of the classes, as `columns_of` says.
         kept: rows of earlier calls by their numbers; they outlast a kill of this call.
     """
 
-    def __init__(self, folder: Path, shard: Shard, names: Sequence[str], kept: Mapping[int, Row] | None = None) -> None:
-        self.file, self.head = folder / file_name(shard), [*images.SUMMARY_HEAD, *names, "error"]
+    def __init__(
+        self, folder: Path, shard: Shard, columns: Sequence[str], kept: Mapping[int, Row] | None = None
+    ) -> None:
+        self.file, self.head = folder / file_name(shard), [*images.SUMMARY_HEAD, *columns, "error"]
         self.count = self.skipped = 0
         self._waiting: dict[int, Row] = {}
         self._next = 0
@@ -81,13 +86,71 @@ class Summary:
         self._kept.unlink(missing_ok=True)
 
 
-def row_of(photograph: Any, classes: int) -> Row:
-    """The row of a `flow.Photograph` that was finished or skipped."""
+class FrameTable:
+    """Class shares of a video's frames, a row each, which outlast a kill; it gets its name when it is closed.
+
+    Args:
+        video: the file beside which it lies.
+        names: of the classes, c of them.
+    """
+
+    def __init__(self, video: Path, names: Sequence[str]) -> None:
+        self.file, self.count = beside(video), len(names)
+        self._stream = open(_part(self.file), "w", newline="", encoding="utf-8")  # noqa: SIM115 (closed in __exit__)
+        self._table = csv.writer(self._stream)
+        self._table.writerow([*FRAME_HEAD, *names])
+
+    def __enter__(self) -> FrameTable:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        with contextlib.suppress(OSError):  # of what could not be written
+            self._stream.close()
+        _part(self.file).unlink(missing_ok=True)
+
+    def add(self, number: int, seconds: float, labels: np.ndarray) -> None:
+        """Takes in a frame: its number from 0, its time, and its labels, uint8 (h, w)."""
+        shares = np.bincount(labels.ravel(), minlength=self.count)[: self.count] / labels.size
+        self._table.writerow([number, f"{seconds:.6f}", *(f"{share:.6f}" for share in shares)])
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+        os.replace(_part(self.file), self.file)
+
+
+def beside(video: Path) -> Path:
+    """The file of a video's table."""
+    return video.with_suffix(".csv")
+
+
+def refuse_other(table: Path) -> None:
+    """Refuses to replace a file that is no table of a video.
+
+    Raises:
+        ModelError: it is none.
+        OSError: it cannot be read.
+    """
+    if not os.path.exists(table):
+        return
+    with open(table, newline="", encoding="utf-8", errors="replace") as file:
+        if next(csv.reader(file), FRAME_HEAD)[: len(FRAME_HEAD)] != FRAME_HEAD:
+            raise ModelError(f"{table}: is no table of an earlier call and would be lost; use another --out.")
+
+
+def columns_of(names: Sequence[str], confidence: bool) -> list[str]:
+    """Heads of the columns with the shares of the classes, and with their mean confidence."""
+    return [*names, *(f"confidence: {name}" for name in names if confidence)]
+
+
+def row_of(photograph: Any, columns: int) -> Row:
+    """The row of a `flow.Photograph` that was finished or skipped; `columns` as many as `columns_of` names."""
     p = photograph
-    shares = [f"{share:.6f}" for share in p.shares] if p.shares is not None else [""] * classes
+    values = [] if p.shares is None else [*p.shares, *(() if p.means is None else p.means)]
+    numbers = ["" if np.isnan(value) else f"{value:.6f}" for value in values] or [""] * columns
     seconds = [f"{value:.4f}" for value in (p.read_seconds, p.run_seconds, p.write_seconds)]
     height, width = p.size or ("", "")
-    return [str(p.path), p.name, str(height), str(width), *seconds, *shares, p.error]
+    return [str(p.path), p.name, str(height), str(width), *seconds, *numbers, p.error]
 
 
 def rows_in(folder: Path) -> Iterator[Row]:
@@ -104,12 +167,17 @@ def rows_in(folder: Path) -> Iterator[Row]:
             continue
 
 
-def complete(folder: Path, outputs: Sequence[str]) -> dict[str, Row]:
-    """The rows of earlier calls whose results are all there, by the photograph's path as it was given."""
+def complete(folder: Path, results_of: Callable[[str, str], Iterable[str]]) -> dict[str, Row]:
+    """The rows of earlier calls whose results are all there, by the photograph's path as it was given.
+
+    Args:
+        folder: of the results.
+        results_of: from a photograph's path and the start of its results' names, the names of these files.
+    """
     found = {}
     for row in rows_in(folder):
         path, name, error = row[0], row[1], row[-1]
-        if not error and all(os.path.isfile(folder / f"{name}{drawing.OUTPUTS[kind]}") for kind in outputs):
+        if not error and all(os.path.isfile(folder / file) for file in results_of(path, name)):
             found[path] = row
     return found
 

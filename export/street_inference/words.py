@@ -11,6 +11,20 @@ from pathlib import Path
 
 from street_inference import drawing, flow, images, segmenter, summary
 
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # that are written
+READ = (*VIDEOS, ".3gp", ".avi", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".wmv")  # known by name
+# Options that say nothing about a video, and what they are where they are not given.
+FOR_IMAGES = {
+    "images_from": None,
+    "keep_folders": False,
+    "shard": summary.WHOLE,
+    "resume": False,
+    "workers": 1,
+    "draft": False,
+    "confidence": False,
+    "pseudo_labels": None,
+}
+
 
 def _number(least: int, most: float = math.inf):
     def number(text: str) -> int:
@@ -36,6 +50,12 @@ def _shard(text: str) -> summary.Shard:
     return shard
 
 
+def _share(text: str) -> float:
+    if not 0 <= (value := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1. Received: {text}")
+    return value
+
+
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
     return _number(16)(height), _number(16)(width)
@@ -54,9 +74,10 @@ def parsed(arguments: Sequence[str] | None, prog: str | None, about: str) -> arg
     parser = argparse.ArgumentParser(prog=prog or _called(), description=about)
     add = parser.add_argument
     add("model", type=_path, metavar="MODEL", help="a model of export/to_onnx.py")
-    add("images", nargs="*", metavar="IMAGES", help="JPEG, PNG, WebP, BMP, TIFF: files, folders, patterns")
+    add("images", nargs="*", metavar="IMAGES", help="JPEG, PNG, WebP, BMP, TIFF: files, folders, patterns; or one "
+        "video: a file, a URL, or a camera's number")  # fmt: skip
     add("--images-from", metavar="FILE", help="take images from a list too, a path on each line; -: from stdin")
-    add("--out", type=_path, required=True, metavar="DIR", help="folder of the results")
+    add("--out", type=_path, required=True, metavar="DIR", help="folder of the results; of a video a file: out.mp4")
     add("--keep-folders", action="store_true", help="results lie in --out as the images lie in their folders")
     add("--shard", type=_shard, default=summary.WHOLE, metavar="I/N", help="only the I-th of N shares of the images; "
         "all shards share --out")  # fmt: skip
@@ -71,8 +92,12 @@ def parsed(arguments: Sequence[str] | None, prog: str | None, about: str) -> arg
     add("--batch", type=_number(1), default=1, metavar="N", help="pictures of one size run together (default: 1)")
     add("--threads", type=_number(1, 4096), metavar="N", help="for the model, on the CPU (default: one per core)")
     add("--provider", choices=list(segmenter.PROVIDERS), help="what to run on (default: the first that is there)")
-    add("--outputs", nargs="+", choices=list(drawing.OUTPUTS), default=list(drawing.DEFAULTS),
-        help=f"default: {' '.join(drawing.DEFAULTS)}; an overlay takes longer than both")  # fmt: skip
+    add("--outputs", nargs="+", choices=list(drawing.OUTPUTS),
+        help=f"default: {' '.join(drawing.DEFAULTS)}; an overlay takes longer than both; of a video one of them: "
+        "overlay")  # fmt: skip
+    add("--confidence", action="store_true", help="write how sure the model is of each label, and its mean by class")
+    add("--pseudo-labels", type=_share, metavar="P", help="write a data set to train on: the images, and labels in "
+        "which pixels of a confidence below P, 0 to 1, take no part")  # fmt: skip
     add("--draft", action="store_true", help="decode JPEGs at a half, a quarter or an eighth of their size where the "
         "model takes at most half of that: faster, but a few labels differ; not with an overlay")  # fmt: skip
     add("--max-pixels", type=_number(1), default=images.MAX_PIXELS, metavar="N",
@@ -109,9 +134,15 @@ def options_of(given: argparse.Namespace, model: segmenter.Segmenter) -> flow.Op
         side = 0 if given.tile else max(model.size)
     if overlap is None:
         overlap = min(given.tile) // 4 if given.tile else 0
+    outputs = list(given.outputs or ()) or ([] if given.pseudo_labels is not None else list(drawing.DEFAULTS))
+    outputs += ["confidence"] * (given.confidence and "confidence" not in outputs)
+    confidence = "confidence" in outputs or given.pseudo_labels is not None
+    if confidence and not model.confident:
+        rule = "does not give its confidence; export it with `ass-tf export --confidence`"
+        raise segmenter.ModelError(f"{given.model}: {rule}.")
     return flow.Options(
         out=given.out,
-        outputs=given.outputs,
+        outputs=outputs,
         max_pixels=given.max_pixels,
         max_side=side,
         fixed=(None, None) if given.tile else (size[0], size[1]),
@@ -119,7 +150,44 @@ def options_of(given: argparse.Namespace, model: segmenter.Segmenter) -> flow.Op
         tile=given.tile,
         overlap=overlap,
         draft=given.draft,
+        confidence=confidence,
+        sure=None if given.pseudo_labels is None else math.ceil(255 * given.pseudo_labels),
     )
+
+
+def ask_for_video(given: argparse.Namespace) -> bool:
+    """Whether the words ask for a video: --out is named like one.
+
+    Raises:
+        ModelError: they do not fit together.
+    """
+    out, words = given.out, given.images
+    if out.suffix.lower() not in VIDEOS or out.is_dir():
+        if len(words) == 1 and given.images_from is None and _is_video(words[0]):
+            rule = f"is a video, so that --out must be one: a name that ends in {', '.join(VIDEOS)}"
+            raise segmenter.ModelError(f"{words[0]}: {rule}. Received: {out}.")
+        return False
+    for name in (name for name, absent in FOR_IMAGES.items() if getattr(given, name) != absent):
+        raise segmenter.ModelError(f"--{name.replace('_', '-')} is not for videos, such as {out}.")
+    if len(words) > 1:
+        raise segmenter.ModelError(f"{out}: a video is made of one file, URL or camera. Received: {len(words)}.")
+    if given.outputs and len(given.outputs) > 1:
+        raise segmenter.ModelError(f"--outputs must be one of them for a video. Received: {' '.join(given.outputs)}.")
+    if given.outputs == ["confidence"]:
+        raise segmenter.ModelError(f"{out}: --outputs confidence is not for videos.")
+    if given.outputs == ["labels"] and out.suffix.lower() != ".mkv":
+        raise segmenter.ModelError(f"{out}: --out must end in .mkv for labels, which need a codec without loss.")
+    if os.path.realpath(words[0]) == os.path.realpath(out):
+        raise segmenter.ModelError(f"{out}: --out must be another file than the video.")
+    summary.refuse_other(summary.beside(out))
+    return True
+
+
+def _is_video(word: str) -> bool:
+    """Whether a word that names no folder looks like a video's."""
+    if os.path.isdir(word):
+        return False
+    return Path(word).suffix.lower() in READ or "://" in word or (word.isdecimal() and not os.path.exists(word))
 
 
 def refuse_out(out: Path, words: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ class Crew:
         words: of the command line that each takes for its own.
         options: what is done with each photograph.
         finish: called with the number and the row of each photograph.
-        classes: of the model.
+        columns: of a row, as of `summary.row_of`.
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class Crew:
         words: Sequence[str],
         options: flow.Options,
         finish: Callable[[int, summary.Row], None],
-        classes: int,
+        columns: int,
     ) -> None:
-        self.count, self.words, self.finish, self.classes = count, words, finish, classes
+        self.count, self.words, self.finish, self.columns = count, words, finish, columns
         self.ahead = 4 * (flow.WORKERS + options.batch) + 8  # that a worker has; more than it can hold unanswered
         self.lock = threading.Lock()
         self.children: list[subprocess.Popen[str]] = []
@@ -79,7 +79,7 @@ class Crew:
     def _fail(self, number: int, path: str, name: str) -> None:
         error = f"the worker that takes it ends, with status {self.status}."
         lost = flow.Photograph(Path(path), name, number, error=error)
-        self.finish(number, summary.row_of(lost, self.classes))
+        self.finish(number, summary.row_of(lost, self.columns))
 
     def _share_out(self, waiting: Iterator[Job], count: int) -> None:
         threads: list[threading.Thread] = []
@@ -185,6 +185,6 @@ def photographs_from(stream: Iterable[str]) -> Iterator[flow.Photograph]:
         yield flow.Photograph(Path(path), name, number)
 
 
-def answer(stream: Any, photograph: flow.Photograph, classes: int) -> None:
+def answer(stream: Any, photograph: flow.Photograph, columns: int) -> None:
     """A worker's word that one is done or skipped."""
-    print(json.dumps([photograph.number, summary.row_of(photograph, classes)]), file=stream, flush=True)
+    print(json.dumps([photograph.number, summary.row_of(photograph, columns)]), file=stream, flush=True)

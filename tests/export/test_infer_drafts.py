@@ -32,7 +32,7 @@ def names(out):
 def test_an_overlay_is_written_only_when_asked_for(model, jpeg, tmp_path):
     assert exports.infer(model, jpeg(), "--out", tmp_path / "out").returncode == 0
     assert names(tmp_path / "out") == ["inference.json", "picture_colour.png", "picture_labels.png", "summary.csv"]
-    assert exports.infer(model, jpeg(), "--out", tmp_path / "all", "--outputs", *drawing.OUTPUTS).returncode == 0
+    assert exports.infer(model, jpeg(), "--out", tmp_path / "all", "--outputs", *exports.EVERY).returncode == 0
     assert names(tmp_path / "all") == [*names(tmp_path / "out")[:3], "picture_overlay.jpg", "summary.csv"]
     for name in ("picture_colour.png", "picture_labels.png"):
         assert (tmp_path / "all" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()

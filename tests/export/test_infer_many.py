@@ -122,7 +122,7 @@ def test_kill_while_resuming_loses_no_rows(model, pictures, whole, tmp_path, mon
         (tmp_path / "summary.csv").rename(tmp_path / ".summary.csv.part")  # of a call that was killed, too
         with pytest.raises(SystemExit):
             infer(model, pictures, "--out", tmp_path, "--keep-folders", "--resume")
-    assert len(summary.complete(tmp_path, ["labels"])) == 9
+    assert len(summary.complete(tmp_path, lambda _, name: [f"{name}_labels.png"])) == 9
     assert infer(model, pictures, "--out", tmp_path, "--keep-folders", "--resume") == 1
     assert rows(tmp_path / "summary.csv") == rows(whole / "summary.csv")
     assert not list(tmp_path.glob(".*"))

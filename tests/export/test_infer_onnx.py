@@ -40,7 +40,7 @@ def pictures(tmp_path_factory):
 def test_200_odd_files_cost_no_good_output(model, tmp_path):
     kinds = odd_files.make(tmp_path / "in")
     assert len(kinds) >= 200
-    done = exports.infer(model, tmp_path / "in", "--out", tmp_path / "out", "--outputs", *drawing.OUTPUTS)
+    done = exports.infer(model, tmp_path / "in", "--out", tmp_path / "out", "--outputs", *exports.EVERY)
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
     rows = {row["file"]: row for row in summary(tmp_path / "out")}
@@ -63,7 +63,7 @@ def test_200_odd_files_cost_no_good_output(model, tmp_path):
 
 
 def test_labels_colours_and_shares_are_the_models(model, pictures, tmp_path):
-    done = exports.infer(model, pictures, "--out", tmp_path, "--max-side", "0", "--outputs", *drawing.OUTPUTS)
+    done = exports.infer(model, pictures, "--out", tmp_path, "--max-side", "0", "--outputs", *exports.EVERY)
     assert (done.returncode, len(summary(tmp_path))) == (0, 4)
     palette = labels.colours(labels.CLASS_SETS["cityscapes19"])
     session = agreement.session_of(model)
@@ -146,7 +146,7 @@ def test_results_that_cannot_be_written_stop_the_command(model, pictures, tmp_pa
 
 
 def test_write_that_fails_half_way_keeps_what_is_done_and_lists_it(model, pictures, tmp_path, monkeypatch, capsys):
-    saved, count = drawing._save, []
+    saved, count = drawing.save, []
 
     def full(path, picture):
         count.append(path)
@@ -154,7 +154,7 @@ def test_write_that_fails_half_way_keeps_what_is_done_and_lists_it(model, pictur
             raise OSError(28, "No space left on device")
         saved(path, picture)
 
-    monkeypatch.setattr(drawing, "_save", full)
+    monkeypatch.setattr(drawing, "save", full)
     assert command.main([str(model), str(pictures), "--out", str(tmp_path / "out"), "--outputs", "labels"]) == 1
     assert "error: No space left on device." in capsys.readouterr().err
     assert sorted(results(tmp_path / "out")) == ["0_labels.png", "1_labels.png", "inference.json", "summary.csv"]
@@ -162,14 +162,14 @@ def test_write_that_fails_half_way_keeps_what_is_done_and_lists_it(model, pictur
 
 
 def test_picture_on_which_the_model_fails_is_named_and_the_rest_goes_on(model, pictures, tmp_path, monkeypatch, capsys):
-    labels_of = segmenter.Segmenter.labels
+    maps_of = segmenter.Segmenter.maps
 
-    def fails_on_the_large_one(self, batch):
+    def fails_on_the_large_one(self, batch, confidence):
         if batch.shape[1] == 70:
             raise segmenter.ModelError("the model fails on it: Failed to allocate memory")
-        return labels_of(self, batch)
+        return maps_of(self, batch, confidence)
 
-    monkeypatch.setattr(segmenter.Segmenter, "labels", fails_on_the_large_one)
+    monkeypatch.setattr(segmenter.Segmenter, "maps", fails_on_the_large_one)
     words = [str(model), str(pictures), "--out", str(tmp_path), "--outputs", "labels", "--max-side", "0"]
     assert command.main(words) == 1
     assert f"skipped: {pictures / '2.png'}: the model fails on it: Failed to allocate memory" in capsys.readouterr().err
@@ -178,15 +178,15 @@ def test_picture_on_which_the_model_fails_is_named_and_the_rest_goes_on(model, p
 
 
 def test_interrupt_keeps_what_is_done_and_lists_it(model, pictures, tmp_path, monkeypatch, capsys):
-    labels_of, calls = segmenter.Segmenter.labels, []
+    maps_of, calls = segmenter.Segmenter.maps, []
 
-    def interrupted(self, batch):
+    def interrupted(self, batch, confidence):
         calls.append(batch)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return labels_of(self, batch)
+        return maps_of(self, batch, confidence)
 
-    monkeypatch.setattr(segmenter.Segmenter, "labels", interrupted)
+    monkeypatch.setattr(segmenter.Segmenter, "maps", interrupted)
     assert command.main([str(model), str(pictures), "--out", str(tmp_path), "--outputs", "labels"]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "error: interrupted."
     assert sorted(results(tmp_path)) == ["0_labels.png", "1_labels.png", "inference.json", "summary.csv"]
@@ -222,7 +222,7 @@ def test_model_of_fixed_size_and_batch_takes_every_picture(finished, pictures, t
 def test_very_long_picture_gets_an_overlay_that_fits_a_jpeg(tmp_path):
     image, found = Image.new("RGB", (70000, 2)), np.zeros((1, 50), np.uint8)
     palette = np.zeros((256, 3), np.uint8)
-    drawing.write(tmp_path, "long", image, (2, 70000), found, ["road"], palette, list(drawing.OUTPUTS))
+    drawing.write(tmp_path, "long", image, (2, 70000), found, ["road"], palette, exports.EVERY)
     with Image.open(tmp_path / "long_labels.png") as label, opened(tmp_path / "long_overlay.jpg") as overlay:
         assert (label.size, overlay.width) == ((70000, 2), 32000)
 
@@ -241,7 +241,7 @@ def test_tiles_cover_the_picture_without_seams(model, size, overlap):
     one = segmenter.Segmenter(model)
     one.session = Position()
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(one.tiled(image, (32, 48), overlap), image[..., 0])
+    np.testing.assert_array_equal(one.tiled(image, (32, 48), overlap), image[None, ..., 0])
 
 
 def test_tile_is_believed_up_to_the_middle_of_what_it_shares():

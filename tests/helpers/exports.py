@@ -13,6 +13,7 @@ from ass_tf.runs import snapshots, trained
 from ass_tf.runs.folder import RunFolder
 
 EXPORT = small_runs.ROOT / "export"
+EVERY = ("labels", "colour", "overlay")  # what any model can give
 ABSENT = ("tensorflow", "keras", "ass_tf", "onnx", "tf2onnx", "rich", "pydantic")
 
 
