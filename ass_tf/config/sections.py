@@ -215,3 +215,5 @@ class Train(Section):
     """Steps between measurements of each term's share of G's gradient; such a step takes twice as long. 0: never."""
     feature_images: NotNegative = 16
     """Number of images per domain whose feature means are kept by class, before the first and after the last step."""
+    trackers: tuple[Literal["mlflow", "wandb"], ...] = ()
+    """Trackers of experiments that get the records, too: MLflow, Weights & Biases. Nothing else depends on them."""

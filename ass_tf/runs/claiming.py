@@ -15,7 +15,7 @@ from ass_tf.system import locks, storage
 
 # Settings that change no weight that a run has or will have, up to the steps that both have.
 FREE = re.compile(
-    r"train\.(steps|log_every|validate_every|checkpoint_every|shares_every|feature_images)"
+    r"train\.(steps|log_every|validate_every|checkpoint_every|shares_every|feature_images|trackers)"
     r"|(source|target)\.(root|class_file|mapping|list|labelled_list|licence)"
     r"|validation(\..*)?"
 )

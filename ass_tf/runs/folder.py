@@ -6,6 +6,7 @@
     data/tables.json  digests of the maps from raw ids to classes, by role
     log.jsonl       losses, validations, shares of the gradient and warnings, one line each
     tensorboard/    the same for TensorBoard
+    mlruns/, wandb/, trackers.json    the same for trackers, and by which ids they know the run
     pictures/       a few validation images, their truth and the last predictions, train ids
     features/       class means of both domains' features, before the first step and after the last
     snapshots/step-00001000/   weights.*: all variables; state.json: step and scores so far

@@ -1,4 +1,8 @@
-"""What a run reports while it goes on: log.jsonl, TensorBoard, and a progress bar or plain lines."""
+"""What a run reports while it goes on, and where to: log.jsonl, TensorBoard, a progress bar or plain lines, trackers.
+
+The journal makes records. Sinks (`trackers.Sink`) take each of them: `step`, and the means of the losses, a
+`validation`, `gradient_shares` or a `warning`.
+"""
 
 import json
 import time
@@ -10,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from ass_tf.methods import ACCURACY, NORM
 from ass_tf.methods.watch import Watch, accuracies
 from ass_tf.system import process, storage, terminal
+
+MEASURED = ("step", "images_per_second", "waiting_share", "memory_mb")  # beside the losses in a record
 
 
 def _clock(seconds):
@@ -44,8 +50,114 @@ def cut_board(board, step, unvalidated=False):
                     writer.write(record)
 
 
+class Lines:
+    """A sink: log.jsonl, a line for each record; one that the full disk cuts short is dropped when the run goes on."""
+
+    def __init__(self, file):
+        self.log = open(file, "ab", buffering=0)  # noqa: SIM115 (closed in close)
+
+    def write(self, record):
+        line = f"{json.dumps(record)}\n".encode()
+        try:
+            written = self.log.write(line)
+        except OSError as error:
+            raise OSError(f"{self.log.name}: {error.strerror}.") from None
+        if written < len(line):
+            raise OSError(f"{self.log.name}: no space is left for another line.")
+
+    def close(self, error=None):
+        self.log.close()
+
+
+class Board:
+    """A sink: TensorBoard, which also shows pictures."""
+
+    def __init__(self, folder):
+        self.writer = tf.summary.create_file_writer(str(folder))
+
+    def write(self, record):
+        if "validation" in record:
+            scores = record["validation"]
+            found = {f"validation/{name}": scores[name] for name in ("miou", "pixel_accuracy")}
+        elif "gradient_shares" in record:
+            found = {f"gradient_shares/{name}": share for name, share in record["gradient_shares"].items()}
+        elif "warning" in record:
+            return
+        else:
+            found = {name: value for name, value in record.items() if name != "step"}
+        with self.writer.as_default(step=record["step"]):
+            for name, value in found.items():
+                if value is not None:
+                    tf.summary.scalar(name, value)
+
+    def show(self, step, picture):
+        """A picture of a validation, uint8 (h, w, 3)."""
+        with self.writer.as_default(step=step):
+            tf.summary.image("validation", picture[None])
+        self.writer.flush()
+
+    def close(self, error=None):
+        self.writer.close()
+
+
+class Screen:
+    """A sink: a progress bar where stdout is a terminal, else lines.
+
+    Args:
+        steps, start, images_per_step: as of `Journal`.
+    """
+
+    def __init__(self, steps, start, images_per_step):
+        self.steps, self.images_per_step = steps, images_per_step
+        self.console = Console()
+        self.bar = None
+        if self.console.is_terminal:
+            note = TextColumn("{task.fields[note]}")
+            self.bar = Progress(BarColumn(), MofNCompleteColumn(), note, console=self.console)
+            self.task = self.bar.add_task("training", total=steps, completed=start, note="")
+
+    def start(self):
+        if self.bar:
+            self.bar.start()
+
+    def say(self, text):
+        if self.bar:
+            self.bar.console.print(text, highlight=False, markup=False, emoji=False)
+        else:
+            print(text, flush=True)
+
+    def advance(self, step):
+        """So many steps are done, of which no record tells yet."""
+        if self.bar:
+            self.bar.update(self.task, completed=step)
+
+    def write(self, record):
+        step = record["step"]
+        if "validation" in record:
+            scores = record["validation"]
+            miou, accuracy = terminal.mean_of(scores["miou"], scores["iou"]), terminal.percent(scores["pixel_accuracy"])
+            self.say(f"step {step}: mIoU {miou}, pixel accuracy {accuracy}")
+        elif "warning" in record:
+            self.say(f"warning: step {step}: {record['warning']}")
+        elif "gradient_shares" not in record:
+            self._tell(step, record["images_per_second"], {k: v for k, v in record.items() if k not in MEASURED})
+
+    def _tell(self, step, speed, means):
+        note = "  ".join(f"{_short(name)} {value:.3f}" for name, value in means.items() if ACCURACY not in name)
+        note += "".join(f"  {_short(name)} {value:.0%} right" for name, value in accuracies(means).items())
+        note += f"  {speed:.1f} images/s  {_clock((self.steps - step) * self.images_per_step / speed)} left"
+        if self.bar:
+            self.bar.update(self.task, completed=step, note=note)
+        else:
+            print(f"step {step}/{self.steps}  {note}", flush=True)
+
+    def close(self, error=None):
+        if self.bar:
+            self.bar.stop()
+
+
 class Journal:
-    """Collects the steps' losses and writes their means.
+    """Collects the steps' losses and hands records of their means to sinks.
 
     Args:
         run: RunFolder.
@@ -56,40 +168,29 @@ class Journal:
         window: dict of loss -> sum since the last record, and "steps". It is kept up to date and is a part of a
             snapshot's state, so that a resumed run writes the records that an undisturbed one would.
         watch: dict, how long each discriminator has won or lost, likewise.
+        followers: further sinks.
     """
 
-    def __init__(self, run, *, steps, start, images_per_step, log_every, window, watch):
+    def __init__(self, run, *, steps, start, images_per_step, log_every, window, watch, followers=()):
         self.steps, self.log_every, self.images_per_step = steps, log_every, images_per_step
         self.window, self.watch = window, Watch(watch)
         self.window_waited = self.idle = 0.0
         self.mark = time.perf_counter()
         self.mark_step = start
-        self.log = open(run.log, "ab", buffering=0)  # noqa: SIM115 (closed in __exit__)
-        self.board = tf.summary.create_file_writer(str(run.board))
-        self.console = Console()
-        self.bar = None
-        if self.console.is_terminal:
-            note = TextColumn("{task.fields[note]}")
-            self.bar = Progress(BarColumn(), MofNCompleteColumn(), note, console=self.console)
-            self.task = self.bar.add_task("training", total=steps, completed=start, note="")
+        self.board, self.screen = Board(run.board), Screen(steps, start, images_per_step)
+        self.sinks = (Lines(run.log), self.board, self.screen, *followers)
 
     def __enter__(self):
-        if self.bar:
-            self.bar.start()
+        self.screen.start()
         return self
 
-    def __exit__(self, *error):
-        if self.bar:
-            self.bar.stop()
-        self.log.close()
-        self.board.close()
+    def __exit__(self, kind, error, trace):
+        for sink in self.sinks:
+            sink.close(error)
 
     def say(self, text):
         """A line for the person who watches."""
-        if self.bar:
-            self.bar.console.print(text, highlight=False, markup=False, emoji=False)
-        else:
-            print(text, flush=True)
+        self.screen.say(text)
 
     def step(self, step, terms, waited):
         """Notes one step that is done.
@@ -109,33 +210,20 @@ class Journal:
         self.window["steps"] = self.window.get("steps", 0) + 1
         if step % self.log_every == 0 or step == self.steps:
             self._record(step)
-        elif self.bar:
-            self.bar.update(self.task, completed=step)
+        else:
+            self.screen.advance(step)
 
     def _record(self, step):
         now = time.perf_counter()
         seconds = max(now - self.mark - self.idle, 1e-9)
-        speed = (step - self.mark_step) * self.images_per_step / seconds
         count = self.window.pop("steps")
         means = {name: total / count for name, total in self.window.items()}
+        speed = (step - self.mark_step) * self.images_per_step / seconds
         record = {"step": step, **means, "images_per_second": speed, "waiting_share": self.window_waited / seconds}
         record["memory_mb"] = process.resident_memory()
         self.write(record)
-        with self.board.as_default(step=step):
-            for name, value in record.items():
-                if name != "step" and value is not None:
-                    tf.summary.scalar(name, value)
-        left = (self.steps - step) * seconds / max(step - self.mark_step, 1)
-        note = "  ".join(f"{_short(name)} {value:.3f}" for name, value in means.items() if ACCURACY not in name)
-        note += "".join(f"  {_short(name)} {value:.0%} right" for name, value in accuracies(means).items())
-        note += f"  {speed:.1f} images/s  {_clock(left)} left"
-        if self.bar:
-            self.bar.update(self.task, completed=step, note=note)
-        else:
-            print(f"step {step}/{self.steps}  {note}", flush=True)
         for warning in self.watch.update(means, count):
             self.write({"step": step, "warning": warning})
-            self.say(f"warning: step {step}: {warning}")
         self.window.clear()
         self.window_waited = self.idle = 0.0
         self.mark, self.mark_step = now, step
@@ -145,35 +233,20 @@ class Journal:
         total = sum(norms.values())
         shares = {name: norm / total if total else 0.0 for name, norm in norms.items()}
         self.write({"step": step, "gradient_shares": shares, "gradient_norms": norms})
-        with self.board.as_default(step=step):
-            for name, share in shares.items():
-                tf.summary.scalar(f"gradient_shares/{name}", share)
 
     def write(self, record):
-        """Appends a line to log.jsonl; one that the full disk cuts short is dropped when the run goes on."""
-        line = f"{json.dumps(record)}\n".encode()
-        try:
-            written = self.log.write(line)
-        except OSError as error:
-            raise OSError(f"{self.log.name}: {error.strerror}.") from None
-        if written < len(line):
-            raise OSError(f"{self.log.name}: no space is left for another line.")
+        """Hands a record to all sinks."""
+        for sink in self.sinks:
+            sink.write(record)
 
     def pause(self, seconds):
         """Takes the time of a validation or a snapshot out of the speed."""
         self.idle += seconds
 
     def validation(self, step, scores, picture):
-        """Notes a validation: Scores, and a picture uint8 (h, w, 3)."""
+        """Notes a validation: Scores, and a picture uint8 (h, w, 3), which only TensorBoard gets."""
         self.write({"step": step, "validation": scores.to_json(confusion=False)})
-        with self.board.as_default(step=step):
-            for name in ("miou", "pixel_accuracy"):
-                if (score := getattr(scores, name)) is not None:
-                    tf.summary.scalar(f"validation/{name}", score)
-            tf.summary.image("validation", picture[None])
-        self.board.flush()
-        accuracy = terminal.percent(scores.pixel_accuracy)
-        self.say(f"step {step}: mIoU {terminal.mean_of(scores.miou, scores.iou)}, pixel accuracy {accuracy}")
+        self.board.show(step, picture)
 
 
 class Quiet:

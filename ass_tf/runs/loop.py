@@ -19,7 +19,7 @@ from ass_tf.methods import NORM
 from ass_tf.runs import claiming, session
 from ass_tf.runs.folder import RunFolder
 from ass_tf.runs.session import TrainingError, WorkerLost
-from ass_tf.system import process, terminal
+from ass_tf.system import process, terminal, trackers
 from ass_tf.system.cluster import Cluster
 
 ADVICE = "The last snapshot is from before; a lower optimiser.lr may help."
@@ -81,7 +81,7 @@ def train(config: Config, run: str | Path, strategy: Any = None, cluster: Cluste
         result: what result.json holds: the scores of the last and the best snapshot.
 
     Raises:
-        ConfigError, DataError, RunFolderError, TrainingError: one line that says what is wrong.
+        ConfigError, DataError, RunFolderError, TrainingError, MissingPackage: one line that says what is wrong.
         SystemExit: SIGTERM or Ctrl-C came, and a snapshot was saved.
     """
     folder, chief = RunFolder(run), cluster is None or cluster.index == 0
@@ -89,6 +89,8 @@ def train(config: Config, run: str | Path, strategy: Any = None, cluster: Cluste
         if (result := session.finished(folder, config)) is not None:
             print(f"{folder}: finished before; nothing is left to do.", flush=True)
             return result
+        if chief:
+            trackers.require(config.train.trackers)
         domains = datasets.open_roles(config)
         with terminal.show_progress("checking the data") if chief else contextlib.nullcontext() as progress:
             facts = datasets.check(domains, progress)
@@ -188,6 +190,8 @@ class _Loop:
             "window": state.window,
             "watch": state.watch,
         }
+        if chief:
+            settings["followers"] = session.follow(self.run, config)
         with journal.Journal(self.run, **settings) if chief else journal.Quiet() as self.log:
             if start:
                 self.log.say(f"{self.run}: going on after step {start}.")

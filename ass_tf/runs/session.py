@@ -19,7 +19,7 @@ from ass_tf import datasets
 from ass_tf.config import Config, ConfigError, dump
 from ass_tf.runs import claiming, trained
 from ass_tf.runs.folder import RunFolder, RunFolderError
-from ass_tf.system import storage
+from ass_tf.system import storage, trackers
 from ass_tf.system.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ def default_run(file: str | Path, config: Config) -> Path:
     """runs/<settings file>-<digest>, where the digest is of the settings that differ from their defaults.
 
     Equal settings resume, others never share a folder. A folder that an earlier version made for equal settings, under
-    another digest, is found by what it records.
+    another digest, is found by what it records. Whoever follows a run by a tracker has the same run.
     """
+    config = _untracked(config)
     stem, top = Path(file).stem, Path("runs")
     stem = stem.encode()[: storage.LONGEST - 55].decode(errors="ignore")  # other files' names are made of the folder's
     stated = json.dumps(config.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
@@ -55,9 +56,13 @@ def default_run(file: str | Path, config: Config) -> Path:
 def _records(run: Path, config: Config) -> bool:
     """Whether a folder holds a run of these settings."""
     try:
-        return RunFolder(run).settings() == config
+        return _untracked(RunFolder(run).settings()) == config
     except ConfigError:
         return False
+
+
+def _untracked(config: Config) -> Config:
+    return config.model_copy(update={"train": config.train.model_copy(update={"trackers": ()})})
 
 
 def resolved(run: RunFolder, config: Config, quiet: bool = False) -> Config:
@@ -77,13 +82,36 @@ def resolved(run: RunFolder, config: Config, quiet: bool = False) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update={"precision": policy})})
 
 
-def write_session(run: RunFolder, config: Config, workers: Workers, changed: dict[str, Any]) -> None:
-    """Adds this session to run.json, with the settings that it changed; `config` as `resolved` returns it."""
+def versions() -> dict[str, str]:
+    """Of this package and of those on which a run's results depend."""
     import keras
     import numpy as np
     import PIL
     import tensorflow as tf
 
+    return {
+        "ass_tf": ass_tf.__version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+    }
+
+
+def follow(run: RunFolder, config: Config) -> list[trackers.Follower]:
+    """Starts the trackers of a run; `config` as `resolved` returns it.
+
+    Raises:
+        ValueError: the ids of an earlier session cannot be read.
+    """
+    name, settings = run.path.absolute().name, config.model_dump(mode="json")
+    facts = {"host": platform.node(), **{f"version.{package}": text for package, text in versions().items()}}
+    return trackers.follow(config.train.trackers, trackers.Subject(name, run.path, settings, facts))
+
+
+def write_session(run: RunFolder, config: Config, workers: Workers, changed: dict[str, Any]) -> None:
+    """Adds this session to run.json, with the settings that it changed; `config` as `resolved` returns it."""
     record, weights, strategy = run.read_sessions(), config.model.weights, workers.strategy
     first = "initial_weights" not in record  # later sessions start from snapshots
     record.setdefault("initial_weights", weights or "random")
@@ -98,14 +126,7 @@ def write_session(run: RunFolder, config: Config, workers: Workers, changed: dic
             "devices": list(strategy.extended.worker_devices),
             **({"workers": list(workers.cluster.addresses)} if workers.cluster else {}),
             "precision": config.train.precision,
-            "versions": {
-                "ass_tf": ass_tf.__version__,
-                "python": platform.python_version(),
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
-                "numpy": np.__version__,
-                "pillow": PIL.__version__,
-            },
+            "versions": versions(),
             **({"changed": changed} if changed else {}),
         }
     )
