@@ -15,9 +15,10 @@ INPUTS ?= 1000
 PHOTOGRAPHS ?= 100000
 # TensorFlow Addons needs TensorFlow 2.15, which needs Python 3.10 or 3.11.
 OLD := .venv-addons
+LABELS := .venv-labels
 OLD_VERSIONS := import sys; sys.exit(sys.version_info[:2] not in ((3, 10), (3, 11)))
 
-.PHONY: demo study test test-slow test-torch test-serving test-page test-addons parity lint bench check-kill check-workers check-sweep check-many check-ray check-report check-memory check-inputs check-earlier docs coverage wheel clean
+.PHONY: demo study test test-slow test-torch test-serving test-page test-tools test-addons parity lint bench check-kill check-workers check-sweep check-many check-ray check-report check-memory check-inputs check-earlier docs coverage wheel clean
 
 demo: $(INSTALLED)
 	$(RUN) -m ass_tf.demo $(DEMO)
@@ -43,6 +44,11 @@ test-serving: $(VENV)/.schemas
 # The web page in chromium, with onnxruntime-web from npm.
 test-page: $(VENV)/.page/.installed
 	ONNXRUNTIME_WEB=$(VENV)/.page/node_modules/onnxruntime-web $(RUN) -m pytest -q -m "slow or not slow" tests/commands/test_page.py tests/commands/test_page_in_browser.py
+
+# Videos and trackers by the packages that they need; annotations by Datumaro, which holds others to older versions.
+test-tools: $(VENV)/.tools $(LABELS)/.installed
+	$(RUN) -m pytest -q -m "slow or not slow" tests/export/test_video.py tests/export/test_video_errors.py tests/system/test_trackers.py tests/runs/test_tracked_runs.py
+	PYTHONPATH=.:export $(LABELS)/bin/python -m pytest -q --confcutdir=tests/annotations tests/annotations
 
 # All but two folders, whose code does not use TensorFlow.
 test-addons: $(OLD)/.installed
@@ -125,6 +131,15 @@ $(VENV)/.schemas: $(INSTALLED)
 $(VENV)/.page/.installed: $(INSTALLED) ass_tf/page.py
 	mkdir -p $(@D)
 	npm install --prefix $(@D) --no-audit --no-fund --ignore-scripts --loglevel=error onnxruntime-web@$$($(RUN) -c "from ass_tf import page; print(page.RUNTIME)")
+	touch $@
+
+$(VENV)/.tools: $(INSTALLED)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[mlflow,video,wandb]"
+	touch $@
+
+$(LABELS)/.installed: setup.py
+	$(PYTHON) -m venv $(LABELS)
+	$(LABELS)/bin/python -m pip install --quiet --disable-pip-version-check "datumaro>=1.13" numpy pillow pydantic pytest rich
 	touch $@
 
 $(VENV)/.ray: $(INSTALLED)

@@ -215,7 +215,7 @@ class Film:
             context.colorspace = context.color_primaries = context.color_trc = BT709
             context.color_range = LIMITED
         for theirs in source.sound:
-            if {theirs.codec_context.name, theirs.codec_context.codec.canonical_name} & self.container.supported_codecs:
+            if theirs.codec_context.name in self.container.supported_codecs:
                 self.sound[theirs.index] = self.container.add_stream_from_template(theirs)
             else:
                 kind = f"{self.out.suffix} holds no sound of kind {theirs.codec_context.name}"

@@ -1,6 +1,7 @@
 """Videos made for a test: smooth pictures that change from frame to frame, with a tone where it is asked for."""
 
 import csv
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -13,7 +14,7 @@ TONE = 48000  # samples a second
 PIXELS = {"libx264": "yuv444p", "mjpeg": "yuvj420p", "mpeg2video": "yuv420p"}
 
 
-def write(path, av, count=12, size=(36, 64), times=None, codec="libx264", sound=None, degrees=0, **options):
+def write(path, av, count=12, size=(36, 64), times=None, codec="libx264", sound=None, **options):
     """A video, all frames of which can be told apart.
 
     Args:
@@ -24,15 +25,12 @@ def write(path, av, count=12, size=(36, 64), times=None, codec="libx264", sound=
         times: milliseconds of the frames; default: 25 frames a second.
         codec: of the pictures.
         sound: codec of a tone of 440 Hz; None: no sound.
-        degrees: by which players turn the pictures, against the clock.
         options: of the container.
     """
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=RATE)
         stream.width, stream.height, stream.pix_fmt = size[1], size[0], PIXELS[codec]
         stream.codec_context.time_base = Fraction(1, 1000)
-        if degrees:
-            stream.set_display_rotation(degrees)
         voice = container.add_stream(sound, rate=TONE, layout="mono") if sound else None
         for number in range(count):
             frame = av.VideoFrame.from_ndarray(picture(size, number), format="rgb24")
@@ -46,6 +44,16 @@ def write(path, av, count=12, size=(36, 64), times=None, codec="libx264", sound=
                 heard.sample_rate, heard.pts, heard.time_base = TONE, start, Fraction(1, TONE)
                 container.mux(voice.encode(heard))
             container.mux(voice.encode(None))
+    return path
+
+
+def turn(path):
+    """Has players turn the pictures of an mp4 by a quarter against the clock, as a phone does that is held upright."""
+    content = path.read_bytes()
+    place = content.index(b"tkhd") + 44  # of the track's matrix: a b u c d v x y w, in 16.16 and 2.30 fixed point
+    assert content[place : place + 36] == struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 2**30)
+    turned = struct.pack(">9i", 0, -65536, 0, 65536, 0, 0, 0, 0, 2**30)
+    path.write_bytes(content[:place] + turned + content[place + 36 :])
     return path
 
 
