@@ -33,6 +33,7 @@ MOST = 100  # parameters that MLflow takes at once
 VARIABLES = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_FILE_STORE": "true",  # which MLflow 3 wants to hear
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "WANDB_ERROR_REPORTING": "false",
     "WANDB_SILENT": "true",
     "WANDB__TRANSACTION_LOG_FLUSH_INTERVAL": "0.2",

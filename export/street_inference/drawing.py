@@ -24,7 +24,7 @@ LONGEST = 32000  # pixels, of an overlay's side; a JPEG holds 65535
 CODECS: dict[str, tuple[str, str, dict[str, str]]] = {  # of a video, by what it shows, else by the end of its name
     "labels": ("ffv1", "gray", {"level": "3"}),
     ".webm": ("libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "crf": "30", "b": "0"}),
-    "": ("libx264", "yuv420p", {"preset": "veryfast", "crf": "20"}),
+    "": ("libx264", "yuv420p", {"preset": "superfast", "crf": "22"}),
 }
 BT709, LIMITED = 1, 1  # FFmpeg's numbers of the colours in which a video is written
 
@@ -187,6 +187,7 @@ class Film:
     def __init__(self, source: Any, out: Path, shown: str, names: Sequence[str], palette: np.ndarray) -> None:
         self.source, self.out, self.shown, self.names, self.palette = source, out, shown, names, palette
         self.part = out.with_name(f".{out.stem}.part{out.suffix}")
+        self.convert = source.av.video.reformatter.VideoReformatter().reformat  # faster than anew for each frame
         self.container: Any = None
         self.early: list[Any] = []  # packets of sound that came before the first frame
         self.sound: dict[int, Any] = {}  # our streams by the numbers of the source's
@@ -210,6 +211,7 @@ class Film:
         stream = self.stream = self.container.add_stream(codec, rate=source.rate, options=settings)
         stream.width, stream.height = size if self.shown == "labels" else self.empty.size
         stream.pix_fmt, stream.codec_context.time_base = pixels, source.tick
+        stream.thread_count = max(1, (os.cpu_count() or 1) // 2)  # the model needs cores, too
         if self.shown != "labels":
             context = stream.codec_context
             context.colorspace = context.color_primaries = context.color_trc = BT709
@@ -236,7 +238,7 @@ class Film:
             drawn = in_colours(labels, self.palette)
             sheet.paste(Image.blend(image, drawn, 0.5) if self.shown == "overlay" else drawn, self.place)
             frame = make(np.asarray(sheet), format="rgb24")
-            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+            frame = self.convert(frame, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
         self.last = max(ticks, self.last + 1)  # a damaged source may go back in time
         frame.pts, frame.time_base = self.last, self.source.tick
         self.container.mux(self.stream.encode(frame))

@@ -204,6 +204,7 @@ class Source:
 
     def __init__(self, av: Any, word: str, options: flow.Options) -> None:
         self.av, self.word, self.options, self.fault = av, word, options, ""
+        self.convert = av.video.reformatter.VideoReformatter().reformat
         there, camera = os.path.exists(word), f"/dev/video{word}" if word.isdecimal() else ""
         remote = not there and not word.startswith("file:")
         try:
@@ -262,7 +263,7 @@ class Source:
             self.fault = f"is damaged, so that {left} left out"
 
     def _taken(self, frame: Any, number: int) -> Frame:
-        pixels = frame.to_ndarray(format="rgb24", width=self.size[0], height=self.size[1])
+        pixels = self.convert(frame, *self.size, "rgb24").to_ndarray()
         image = Image.fromarray(_upright(pixels, frame.side_data.get("DISPLAYMATRIX")))
         taken = images.shrink(image, self.options.max_side, self.options.fixed)
         photograph = flow.Photograph(Path(self.word), "", number, image=image, size=image.size[::-1], pixels=taken)

@@ -53,7 +53,14 @@ def test_target_goes_with_int8(capsys, name):
 
 
 def test_target_that_is_asked_for_is_in_the_default_name():
-    options = {"precision": "int8", "snapshot": "last", "size": None, "batch": None, "probabilities": False}
+    options = {
+        "precision": "int8",
+        "snapshot": "last",
+        "size": None,
+        "batch": None,
+        "probabilities": False,
+        "confidence": False,
+    }
     names = [
         to_onnx._name(argparse.Namespace(**options, target=target, network=None)) for target in (None, "any", "vnni")
     ]
