@@ -56,7 +56,7 @@ setup(
         "report": report,
         "torch": ["torch>=2.6"],
         "video": ["av>=14"],
-        "wandb": ["wandb>=0.19"],
+        "wandb": ["wandb>=0.31"],
         "test": [
             *report,
             "cityscapesscripts>=2.3",

@@ -91,7 +91,7 @@ def require(names: Sequence[str]) -> None:
     Raises:
         MissingPackage: one is not installed.
     """
-    for key, value in VARIABLES.items():
+    for key, value in VARIABLES.items() if names else ():
         os.environ.setdefault(key, value)
     for name in names:
         process.require(name, name, "train.trackers")

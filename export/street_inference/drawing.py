@@ -211,6 +211,8 @@ class Film:
         stream = self.stream = self.container.add_stream(codec, rate=source.rate, options=settings)
         stream.width, stream.height = size if self.shown == "labels" else self.empty.size
         stream.pix_fmt, stream.codec_context.time_base = pixels, source.tick
+        if ratio := source.video.sample_aspect_ratio:  # of a pixel's sides
+            stream.sample_aspect_ratio = ratio if size == source.size else 1 / ratio
         stream.thread_count = max(1, (os.cpu_count() or 1) // 2)  # the model needs cores, too
         if self.shown != "labels":
             context = stream.codec_context

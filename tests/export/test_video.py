@@ -1,5 +1,7 @@
 """A video through the inference command: frames, times, sound and table of the result."""
 
+from fractions import Fraction
+
 import exports
 import numpy as np
 import pytest
@@ -154,6 +156,14 @@ def test_turned_video_is_seen_upright_by_the_model_and_in_the_result(model, tmp_
     )
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert next(container.decode(video=0)).side_data.get("DISPLAYMATRIX") is None
+
+
+@pytest.mark.parametrize(("turn", "expected"), [(lambda path: path, Fraction(16, 11)), (videos.turn, Fraction(11, 16))])
+def test_pixels_that_are_no_squares_keep_their_shape(model, tmp_path, turn, expected):
+    turn(videos.write(tmp_path / "in.mp4", av, 3, ratio=Fraction(16, 11)))
+    assert videos.run(model, tmp_path / "in.mp4", "--out", tmp_path / "out.mp4") == 0
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == expected
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ TONE = 48000  # samples a second
 PIXELS = {"libx264": "yuv444p", "mjpeg": "yuvj420p", "mpeg2video": "yuv420p"}
 
 
-def write(path, av, count=12, size=(36, 64), times=None, codec="libx264", sound=None, **options):
+def write(path, av, count=12, size=(36, 64), times=None, codec="libx264", sound=None, ratio=None, **options):
     """A video, all frames of which can be told apart.
 
     Args:
@@ -25,12 +25,15 @@ def write(path, av, count=12, size=(36, 64), times=None, codec="libx264", sound=
         times: milliseconds of the frames; default: 25 frames a second.
         codec: of the pictures.
         sound: codec of a tone of 440 Hz; None: no sound.
+        ratio: of the sides of a pixel, Fraction.
         options: of the container.
     """
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=RATE)
         stream.width, stream.height, stream.pix_fmt = size[1], size[0], PIXELS[codec]
         stream.codec_context.time_base = Fraction(1, 1000)
+        if ratio:
+            stream.sample_aspect_ratio = ratio
         voice = container.add_stream(sound, rate=TONE, layout="mono") if sound else None
         for number in range(count):
             frame = av.VideoFrame.from_ndarray(picture(size, number), format="rgb24")
