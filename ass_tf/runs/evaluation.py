@@ -13,7 +13,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import ass_tf
 from ass_tf import config, datasets, labels
 from ass_tf.runs import trained
 from ass_tf.runs.folder import RunFolder
@@ -192,12 +191,8 @@ def _score_all(
 
 
 def _versions() -> dict[str, str]:
-    import keras
-    import numpy as np
-    import tensorflow as tf
-
-    modules = {"ass_tf": ass_tf, "tensorflow": tf, "keras": keras, "numpy": np}
-    return {name: module.__version__ for name, module in modules.items()}
+    found = trained.versions()
+    return {name: found[name] for name in ("ass_tf", "tensorflow", "keras", "numpy")}
 
 
 def _draw(out: Path, which: str, kept: Sequence[tuple], names: Sequence[str]) -> list[str]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import ass_tf
 from ass_tf import datasets
 from ass_tf.config import Config, ConfigError, dump
 from ass_tf.runs import claiming, trained
@@ -82,23 +81,6 @@ def resolved(run: RunFolder, config: Config, quiet: bool = False) -> Config:
     return config.model_copy(update={"train": config.train.model_copy(update={"precision": policy})})
 
 
-def versions() -> dict[str, str]:
-    """Of this package and of those on which a run's results depend."""
-    import keras
-    import numpy as np
-    import PIL
-    import tensorflow as tf
-
-    return {
-        "ass_tf": ass_tf.__version__,
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-        "pillow": PIL.__version__,
-    }
-
-
 def follow(run: RunFolder, config: Config) -> list[trackers.Follower]:
     """Starts the trackers of a run; `config` as `resolved` returns it.
 
@@ -106,7 +88,7 @@ def follow(run: RunFolder, config: Config) -> list[trackers.Follower]:
         ValueError: the ids of an earlier session cannot be read.
     """
     name, settings = run.path.absolute().name, config.model_dump(mode="json")
-    facts = {"host": platform.node(), **{f"version.{package}": text for package, text in versions().items()}}
+    facts = {"host": platform.node(), **{f"version.{package}": text for package, text in trained.versions().items()}}
     return trackers.follow(config.train.trackers, trackers.Subject(name, run.path, settings, facts))
 
 
@@ -126,7 +108,7 @@ def write_session(run: RunFolder, config: Config, workers: Workers, changed: dic
             "devices": list(strategy.extended.worker_devices),
             **({"workers": list(workers.cluster.addresses)} if workers.cluster else {}),
             "precision": config.train.precision,
-            "versions": versions(),
+            "versions": trained.versions(),
             **({"changed": changed} if changed else {}),
         }
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ass_tf
 from ass_tf import config
 from ass_tf.runs.folder import RunFolder
 
@@ -99,3 +101,20 @@ def load(run: str | Path, which: str = "last", network: str | None = None) -> tu
 def judged_size(settings: config.Config) -> tuple[int, int]:
     """(height, width) of the images that a run is validated on, or that its target is trained on."""
     return (settings.validation or settings.target).size
+
+
+def versions() -> dict[str, str]:
+    """Of this package and of those on which results depend; imports TensorFlow."""
+    import keras
+    import numpy as np
+    import PIL
+    import tensorflow as tf
+
+    return {
+        "ass_tf": ass_tf.__version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+    }

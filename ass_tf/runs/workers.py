@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import re
 import signal
 import threading
@@ -17,10 +16,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import ass_tf
 from ass_tf import config
 from ass_tf.config import Config
 from ass_tf.datasets import Domain, Facts
+from ass_tf.runs import trained
 from ass_tf.system import terminal
 from ass_tf.system.cluster import Cluster, ClusterError
 
@@ -153,7 +152,7 @@ def check_alike(
     """
     ours = {
         "settings": _settings(settings),
-        "versions": _versions(),
+        "versions": trained.versions(),
         "data": {role: _digest(domain, facts.get(role)) for role, domain in domains.items()},
         "snapshot": snapshot,
     }
@@ -173,16 +172,6 @@ def _settings(settings: Config) -> dict[str, Any]:
     if (weights := settings.model.weights) and Path(weights).is_file():
         record["model"]["weights"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     return record
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "ass_tf": ass_tf.__version__,
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-    }
 
 
 def _digest(domain: Domain, facts: Facts | None) -> str:

@@ -104,10 +104,6 @@ class Segmenter:
         """Gives the session's memory back; what the model says of itself stays."""
         del self.session
 
-    def labels(self, batch: np.ndarray) -> np.ndarray:
-        """Train ids, uint8 (n, h, w), of images uint8 (n, h, w, 3); of a model for N images, n may be smaller."""
-        return self.maps(batch)[0]
-
     def maps(self, batch: np.ndarray, confidence: bool = False) -> np.ndarray:
         """Train ids of images uint8 (n, h, w, 3), as (1, n, h, w), or with their confidence as (2, n, h, w); uint8.
 

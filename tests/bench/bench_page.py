@@ -75,7 +75,7 @@ def run_page(chromium, action):
 
 def run_python(session, pixels):
     start = time.perf_counter()
-    session.labels(pixels)
+    session.maps(pixels)
     return time.perf_counter() - start
 
 
