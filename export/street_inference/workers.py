@@ -7,6 +7,7 @@ slow worker gets fewer, and no list grows.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import itertools
 import json
@@ -82,26 +83,25 @@ class Crew:
         self.finish(number, summary.row_of(lost, self.columns))
 
     def _share_out(self, waiting: Iterator[Job], count: int) -> None:
-        threads: list[threading.Thread] = []
         self.children = []
+        feeders = concurrent.futures.ThreadPoolExecutor(count)
+        jobs: list[concurrent.futures.Future[None]] = []
         try:
             for place in range(count):
-                self.children.append(child := self._start(place))
-                threads.append(threading.Thread(target=self._feed, args=(child, waiting)))
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+                self.children.append(self._start(place))
+            jobs += (feeders.submit(self._feed, child, waiting) for child in self.children)
+            concurrent.futures.wait(jobs)  # not Thread.join: where that is interrupted, a second one does not wait
         except KeyboardInterrupt:  # what they have segmented is still written, and answered
             self.stopping = True
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
             for child in self.children:
                 child.terminate()
-            for thread in threads:
-                if thread.ident:
-                    thread.join()
             raise
+        finally:
+            feeders.shutdown()
+        for job in jobs:
+            job.result()
         if self.error:
             raise self.error
 

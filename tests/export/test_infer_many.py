@@ -21,6 +21,11 @@ ENTRY = (
     "{}sys.exit(command.work())"
 )
 POISON = "read = flow.read; flow.read = lambda p, o: os._exit(9) if 'poison' in p.name else read(p, o); "
+SLOW = (  # the first worker is
+    "import time; from street_inference import workers; share, write = workers.share_cores, flow.write; places = []; "
+    "workers.share_cores = lambda *which: [places.append(which[0]), share(*which)][1]; "
+    "flow.write = lambda *which: [time.sleep(0 if places[0] else 0.5), write(*which)][1]; "
+)
 
 
 def rows(file):
@@ -222,7 +227,11 @@ def test_interrupt_of_workers_keeps_what_is_done_and_lists_it(model, tmp_path):
     (tmp_path / "in").mkdir()
     for index in range(300):
         Image.fromarray(odd_files.photograph((32, 48), index)).save(tmp_path / "in" / f"{index}.png")
-    words = [sys.executable, str(exports.EXPORT / "infer_onnx.py"), str(model), str(tmp_path / "in"), "--workers", "2"]
+    code = (
+        f"import sys; sys.path.insert(0, {str(exports.EXPORT)!r}); from street_inference import command, workers; "
+        f"workers.ENTRY = {ENTRY.format(SLOW)!r}; sys.exit(command.main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", code, str(model), str(tmp_path / "in"), "--workers", "2"]
     process = subprocess.Popen(
         [*words, "--out", str(tmp_path / "out"), "--outputs", "labels"], stderr=subprocess.PIPE, text=True
     )
