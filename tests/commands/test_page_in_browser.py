@@ -94,7 +94,7 @@ def labels_of(chromium, folder, number):
 
 def expected(model, file, side):
     known = segmenter.Segmenter(model)
-    return known.labels(images.shrink(images.decode(file), side, known.fixed[1:])[None])[0]
+    return known.maps(images.shrink(images.decode(file), side, known.fixed[1:])[None])[0, 0]
 
 
 def opened(chromium, address):
