@@ -51,6 +51,7 @@ class Crew:
         self.children: list[subprocess.Popen[str]] = []
         self.dropped: list[Job] = []  # by workers that have ended
         self.status = 0  # of the last of those
+        self.failed = 0  # workers of this round that have ended with another status than 0
         self.done = 0
         self.stopping = False
         self.error: Exception | None = None  # of `finish`
@@ -64,7 +65,7 @@ class Crew:
         waiting, before = iter(photographs), 0
         self._share_out(waiting, self.count)
         while self.dropped:
-            if not self.done:
+            if not self.done and self.failed == self.count:
                 raise segmenter.ModelError(f"--workers: they end at once, with status {self.status}.")
             left, self.dropped = self.dropped, []
             if self.done > before:
@@ -83,7 +84,7 @@ class Crew:
         self.finish(number, summary.row_of(lost, self.columns))
 
     def _share_out(self, waiting: Iterator[Job], count: int) -> None:
-        self.children = []
+        self.children, self.failed = [], 0
         feeders = concurrent.futures.ThreadPoolExecutor(count)
         jobs: list[concurrent.futures.Future[None]] = []
         try:
@@ -155,6 +156,7 @@ class Crew:
         status = child.wait()
         with self.lock:
             self.dropped += held.values()
+            self.failed += status != 0
             if held:
                 self.status = status
 

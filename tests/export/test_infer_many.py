@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import exports
@@ -187,14 +188,16 @@ def test_workers_make_what_one_process_makes(model, pictures, whole, tmp_path):
     assert pixels(tmp_path) == pixels(whole)
 
 
-def test_worker_that_is_killed_costs_nothing(model, pictures, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize("holds_all", [False, True])
+def test_worker_that_is_killed_costs_nothing(model, pictures, whole, tmp_path, monkeypatch, holds_all):
     start, killed = workers.Crew._start, []
 
     def started(self, place):
         child = start(self, place)
         if not killed:
             killed.append(child)
-            os.kill(child.pid, signal.SIGKILL)
+            os.kill(child.pid, signal.SIGSTOP if holds_all else signal.SIGKILL)
+            threading.Timer(1, child.kill).start()  # by then it was given all of the photographs
         return child
 
     monkeypatch.setattr(workers.Crew, "_start", started)
