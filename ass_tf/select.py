@@ -14,15 +14,17 @@ import dataclasses
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ass_tf import config, datasets
+from ass_tf.datasets import finding
 from ass_tf.runs import trained
 from ass_tf.scoring import choices, coverage, uncertainty
 from ass_tf.system import option, process, storage, terminal
 
+SUFFIXES = (".html", ".csv")  # of the page and the table
 TABLE = ("place", "name", "score", "uncertainty", "distance")
 
 
@@ -40,7 +42,46 @@ class Options:
     by: str = "both"
 
 
-def _domains(settings: config.Config, images: Path | None) -> tuple[datasets.Domain, datasets.Domain | None]:
+def _files(out: Path) -> dict[str, Path]:
+    """The page's and the table's file by their suffixes.
+
+    Raises:
+        ValueError: one of them or the list cannot be written, or is there.
+    """
+    storage.check_file(out, "--out")
+    if out.suffix.lower() in SUFFIXES:
+        rule = f"--out must not end in {' or '.join(SUFFIXES)}, as the page and the table beside it do"
+        raise ValueError(f"{rule}. Received: {out}.")
+    files = {suffix: out.with_suffix(suffix) for suffix in SUFFIXES}
+    for file in (out, *files.values()):
+        storage.check_file(file, "--out")
+        if os.path.lexists(file):
+            raise ValueError(f"{file}: --out must name a new file. Received: one that is there.")
+    return files
+
+
+def _check_count(count: int, there: int) -> None:
+    if count > there:
+        rule = f"--count must be at most {there}, the photographs to choose among"
+        raise ValueError(f"{rule}. Received: {count}.")
+
+
+def _known(settings: config.Config, run: Path) -> datasets.Domain:
+    """The photographs that the run has labels of: those that its folder names, whatever has got a label since.
+
+    A run that `adabn` wrote names none; then they are drawn as its settings say.
+
+    Raises:
+        DataError: they cannot be found.
+    """
+    names = trained.RunFolder(run).names_of("labelled")
+    if not names.exists():
+        return datasets.open_roles(settings, ["labelled"])["labelled"]
+    photographs = datasets.open_roles(settings, ["unlabelled"])["unlabelled"]
+    return dataclasses.replace(photographs, pairs=finding.listed(photographs.pairs, str(names)))
+
+
+def _domains(settings: config.Config, run: Path, images: Path | None) -> tuple[datasets.Domain, datasets.Domain | None]:
     """The photographs to choose among, and those that the run has labels of; None where it has none or they are gone.
 
     Raises:
@@ -50,7 +91,7 @@ def _domains(settings: config.Config, images: Path | None) -> tuple[datasets.Dom
     known = None
     if settings.uses_labelled:
         try:
-            known = datasets.open_roles(settings, ["labelled"]).get("labelled")
+            known = _known(settings, run)
         except datasets.DataError:
             if images is None:
                 raise
@@ -101,38 +142,51 @@ def select(options: Options) -> list[str]:
         ValueError: the run, the photographs or the files cannot be used; the message is one line.
         OSError: a result cannot be written.
     """
-    files = {suffix: options.out.with_suffix(suffix) for suffix in (".csv", ".html")}
-    for file in (options.out, *files.values()):
-        storage.check_file(file, "--out")
-        if os.path.lexists(file):
-            raise ValueError(f"{file}: --out must name a new file. Received: one that is there.")
-    settings = trained.RunFolder(options.run).settings()
-    pool, known = _domains(settings, options.images)
+    files = _files(options.out)
+    pool, known = _domains(trained.RunFolder(options.run).settings(), options.run, options.images)
+    _check_count(options.count, len(pool.pairs))
     process.start_tensorflow()
+    import tensorflow as tf
+
+    try:
+        return _choose(options, files, pool, known)
+    except tf.errors.OpError as error:  # memory, say
+        raise ValueError(f"{options.run}: {terminal.reason(error)}") from None
+
+
+def _choose(
+    options: Options, files: Mapping[str, Path], pool: datasets.Domain, known: datasets.Domain | None
+) -> list[str]:
     from ass_tf.scoring import predictions
 
     settings, generator, step = trained.load(options.run, options.snapshot, options.network)
     forward = predictions.build_forward(generator)
     labelled = _readings(forward, known, options.measure, "labelled photographs")
     readings = _readings(forward, pool, options.measure, "photographs")
-    if options.count > len(readings):
-        rule = f"--count must be at most {len(readings)}, the photographs to choose among"
-        raise ValueError(f"{rule}. Received: {options.count}.")
+    _check_count(options.count, len(readings))
     scores = uncertainty.scores(readings)
     features, covered = coverage.standardised(_features(readings), _features(labelled, like=readings))
-    chosen = coverage.pick(scores, features, covered, options.count, options.by)
-    distances = coverage.nearest(features, covered, chosen)
+    chosen, distances = coverage.pick(scores, features, covered, options.count, options.by)
     rows = [(readings[k].name, float(scores[k]), float(readings[k].doubts.sum()), d) for k, d in zip(chosen, distances)]
     kept = [] if options.images or known is None else [pair.name for pair in known.pairs]
     facts = [
         f"Chosen among {len(readings)} photographs by {options.run}, step {step}; {len(labelled)} had labels.",
         f"Measure: {options.measure}. Choice by {options.by}.",
     ]
+    if len(rows) > choices.MOST:
+        facts.append(f"The first {choices.MOST} of {len(rows)} choices are shown.")
     drawn = _drawn(forward, pool, rows[: choices.MOST], options.measure)
-    storage.write_text(files[".html"], choices.render(drawn, settings.class_names, "What to label next", facts))
-    storage.write_text(files[".csv"], _table(rows))
-    storage.write_text(options.out, "".join(f"{name}\n" for name in [*kept, *(name for name, *_ in rows)]))
-    return [name for name, *_ in rows]
+    names = [name for name, *_ in rows]
+    page = choices.render(drawn, settings.class_names, "What to label next", facts)
+    texts = {files[".html"]: page, files[".csv"]: _table(rows), options.out: "".join(f"{n}\n" for n in [*kept, *names])}
+    try:
+        for file, text in texts.items():
+            storage.write_text(file, text)
+    except BaseException:  # else a second try would be refused for what the first has left
+        for file in texts:
+            file.unlink(missing_ok=True)
+        raise
+    return names
 
 
 def _features(readings: Sequence[uncertainty.Reading], like: Sequence[uncertainty.Reading] = ()) -> Any:
@@ -149,11 +203,12 @@ def _drawn(forward: Callable[..., Any], pool: datasets.Domain, rows: Sequence[tu
     import numpy as np
 
     from ass_tf.datasets import pipeline
+    from ass_tf.scoring import predictions
 
     places = {pair.name: place for place, pair in enumerate(pool.pairs)}
     pairs = pipeline.evaluation_pairs(pool, places=[places[name] for name, *_ in rows])
     for (name, score, mean, distance), (_, image, _) in zip(rows, pairs):
-        p = uncertainty.probabilities(forward(image[None])[1].numpy()[0])
+        p = uncertainty.probabilities(predictions.evidence_of(forward, image, image.shape[:2]).numpy())
         prediction, doubt = p.argmax(-1).astype(np.uint8), uncertainty.uncertainty(p, measure)
         pixels = np.rint(image).clip(0, 255).astype(np.uint8)
         yield choices.Choice(name, score, mean, distance, pixels, prediction, doubt)

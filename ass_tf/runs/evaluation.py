@@ -222,8 +222,10 @@ def _write_table(file: Path, examined: Mapping[str, Any]) -> None:
 
 def _stems(names: Sequence[str]) -> list[str]:
     """A part of a file's name for each image's: its end, without folders, and told apart by a number if need be."""
-    stems: list[str] = []
-    for name in names:
+    stems = ["worst"]  # taken by the sheet of the worst
+    for place, name in enumerate(names):
         stem = re.sub(r"[^\w.-]", "_", name).encode()[-150:].decode(errors="ignore")
-        stems.append(f"{len(stems)}_{stem}" if stem in stems else stem)
-    return stems
+        while stem in stems:
+            stem = f"{place}_{stem}"
+        stems.append(stem)
+    return stems[1:]

@@ -6,6 +6,7 @@ Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv 1706.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ass_tf.scoring.uncertainty import probabilities
 BINS = 15
 RANGE = (0.05, 20.0)  # of a temperature
 MOST = 2_000_000  # pixels that are kept
+PART = 16_384  # pixels that are computed at once, in float64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,8 +53,10 @@ def reliability(scores: np.ndarray, truth: np.ndarray, temperature: float = 1.0)
         >>> round(found.error, 3)
         0.3
     """
-    p = probabilities(scores / temperature)
-    sure, right = p.max(-1), p.argmax(-1) == truth
+    sure, right = np.empty(len(truth)), np.empty(len(truth), bool)
+    for part in _parts(len(truth)):
+        p = probabilities(scores[part] / temperature)
+        sure[part], right[part] = p.max(-1), p.argmax(-1) == truth[part]
     place = np.minimum((sure * BINS).astype(int), BINS - 1)
     count = np.bincount(place, minlength=BINS)
     filled = np.maximum(count, 1)
@@ -60,11 +64,18 @@ def reliability(scores: np.ndarray, truth: np.ndarray, temperature: float = 1.0)
     return Reliability(count, confidence, np.bincount(place, right, BINS) / filled)
 
 
+def _parts(length: int) -> Iterator[slice]:
+    return (slice(start, start + PART) for start in range(0, length, PART))
+
+
 def likelihood_loss(scores: np.ndarray, truth: np.ndarray, temperature: float) -> float:
     """Mean of -log p of the true class, with logits (m, c) over the temperature."""
-    z = scores.astype(np.float64) / temperature
-    z -= z.max(-1, keepdims=True)
-    return float((np.log(np.exp(z).sum(-1)) - z[np.arange(len(z)), truth]).mean())
+    total = 0.0
+    for part in _parts(len(truth)):
+        z = scores[part].astype(np.float64) / temperature
+        z -= z.max(-1, keepdims=True)
+        total += (np.log(np.exp(z).sum(-1)) - z[np.arange(len(z)), truth[part]]).sum()
+    return float(total / len(truth))
 
 
 def best_temperature(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -105,11 +116,14 @@ class Sample:
         self.truth: list[np.ndarray] = []
 
     def add(self, scores: np.ndarray, truth: np.ndarray) -> None:
-        """Takes in an image: logits (h, w, c) and train ids (h, w), in which IGNORE takes no part."""
+        """Takes in an image: logits (h, w, c) and train ids (h, w).
+
+        Pixels of IGNORE take no part, nor those of which a broken network says nothing finite.
+        """
         step = max(1, int(np.ceil(np.sqrt(truth.size / self.each))))
         grid = (slice(step // 2, None, step),) * 2
         scores, truth = scores[grid].reshape(-1, scores.shape[-1]), truth[grid].reshape(-1)
-        valid = truth != labels.IGNORE
+        valid = (truth != labels.IGNORE) & np.isfinite(scores).all(-1)
         self.scores.append(scores[valid].astype(np.float32))
         self.truth.append(truth[valid].astype(np.int64))
 
@@ -119,15 +133,16 @@ class Sample:
         The error with a temperature is that of each half of the images (every other one) with the temperature that
         fits the other half best, averaged over the pixels. The temperature itself is that of all.
         """
-        scores, truth = np.concatenate(self.scores), np.concatenate(self.truth)
+        scores, truth = (np.concatenate([*of[::2], *of[1::2]]) for of in (self.scores, self.truth))
         if not truth.size:
             return None
+        middle = sum(of_image.size for of_image in self.truth[::2])
         found = reliability(scores, truth)
         noted = {
             "pixels": int(truth.size),
             "error": 100 * found.error,
             "temperature": best_temperature(scores, truth),
-            "error_with_temperature": self._crossed(),
+            "error_with_temperature": _crossed(scores, truth, middle),
             "bins": [
                 {"pixels": int(n), "confidence": 100 * float(sure), "accuracy": 100 * float(right)}
                 for n, sure, right in zip(found.count, found.confidence, found.accuracy)
@@ -135,14 +150,14 @@ class Sample:
         }
         return noted, found
 
-    def _crossed(self) -> float | None:
-        """Percent; None where one half has no pixel."""
-        halves = [
-            (np.concatenate(self.scores[k::2]), np.concatenate(self.truth[k::2])) for k in range(2) if self.truth[k::2]
-        ]
-        if len(halves) < 2 or not all(truth.size for _, truth in halves):
-            return None
-        first, second = halves
-        errors = [reliability(*one, best_temperature(*other)).error for one, other in (halves, halves[::-1])]
-        sizes = [first[1].size, second[1].size]
-        return 100 * float(np.average(errors, weights=sizes))
+
+def _crossed(scores: np.ndarray, truth: np.ndarray, middle: int) -> float | None:
+    """Percent; None where one half, up to the middle or from there on, has no pixel."""
+    if not 0 < middle < len(truth):
+        return None
+    first, second = slice(middle), slice(middle, None)
+    errors = [
+        reliability(scores[one], truth[one], best_temperature(scores[other], truth[other])).error
+        for one, other in ((first, second), (second, first))
+    ]
+    return 100 * float(np.average(errors, weights=[middle, len(truth) - middle]))

@@ -39,8 +39,8 @@ class Choice:
         mean: mean uncertainty, 0 to 1.
         distance: from the nearest photograph that is labelled or was chosen before.
         image: uint8 (h, w, 3).
-        prediction: uint8 (h', w'), train ids.
-        doubt: (u, v), uncertainty from 0 to 1.
+        prediction: uint8 (h, w), train ids.
+        doubt: (h, w), uncertainty from 0 to 1.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Choice:
 
 
 def heat(doubt: np.ndarray) -> np.ndarray:
-    """Uncertainty (u, v), 0 to 1, as a picture uint8 (u, v, 3): black, violet, orange, then pale yellow."""
+    """Uncertainty (h, w), 0 to 1, as a picture uint8 (h, w, 3): black, violet, orange, then pale yellow."""
     stops = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], np.float64)
     places = np.linspace(0, 1, len(stops))
     channels = [np.interp(np.clip(doubt, 0, 1), places, stops[:, channel]) for channel in range(3)]

@@ -6,8 +6,6 @@ Sources: Sener and Savarese 2018, "Active Learning for Convolutional Neural Netw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 RULES = ("both", "uncertainty", "coverage")
@@ -20,8 +18,10 @@ def standardised(features: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, n
     return features / scale, known / scale
 
 
-def pick(scores: np.ndarray, features: np.ndarray, known: np.ndarray, count: int, rule: str = "both") -> list[int]:
-    """Places of the chosen photographs, in the order of choice.
+def pick(
+    scores: np.ndarray, features: np.ndarray, known: np.ndarray, count: int, rule: str = "both"
+) -> tuple[list[int], list[float]]:
+    """The chosen photographs, in the order of choice.
 
     Args:
         scores: (n,), not negative. Uncertainty.
@@ -34,38 +34,34 @@ def pick(scores: np.ndarray, features: np.ndarray, known: np.ndarray, count: int
     Returns:
         places: `count` ints. Of equals the first. Where nothing is covered yet, the score decides, or with `coverage`
             the distance from the mean, and the nearest is taken.
+        distances: `count` floats. That of each from its nearest neighbour among the known and those chosen before it;
+            infinite for the first where none is known.
 
     Example:
         >>> line = np.array([[0.0], [1.0], [10.0]])
         >>> pick(np.array([1.0, 3.0, 1.0]), line, np.array([[0.0]]), 2)
-        [2, 1]
+        ([2, 1], [10.0, 1.0])
     """
-    if rule == "uncertainty":
-        return np.argsort(-scores, kind="stable")[:count].tolist()
+    candidates = np.arange(len(features))
+    if rule == "uncertainty":  # of all others no distance is needed
+        candidates = np.argsort(-scores, kind="stable")[:count]
+        scores, features = scores[candidates], features[candidates]
     distance = np.full(len(features), np.inf)
     for feature in known:
         distance = np.minimum(distance, np.linalg.norm(features - feature, axis=1))
-    chosen: list[int] = []
-    weight = scores if rule == "both" else np.ones(len(features))
+    places: list[int] = []
+    distances: list[float] = []
+    left = np.ones(len(features), bool)
     for _ in range(count):
-        if np.isinf(distance).all():
-            centre = np.linalg.norm(features - features.mean(0), axis=1)
-            value = scores if rule == "both" else -centre
+        if rule == "uncertainty":
+            value = scores
+        elif np.isinf(distance).all():
+            value = scores if rule == "both" else -np.linalg.norm(features - features.mean(0), axis=1)
         else:
-            value = weight * distance
-        value = np.where(np.isin(np.arange(len(features)), chosen), -np.inf, value)
-        chosen.append(int(np.argmax(value)))
-        distance = np.minimum(distance, np.linalg.norm(features - features[chosen[-1]], axis=1))
-    return chosen
-
-
-def nearest(features: np.ndarray, known: np.ndarray, chosen: Sequence[int]) -> list[float]:
-    """Distance of each chosen photograph from its nearest neighbour among the known and those chosen before it.
-
-    Infinite for the first of all where none is known.
-    """
-    covered, distances = list(known), []
-    for place in chosen:
-        distances.append(min((float(np.linalg.norm(features[place] - one)) for one in covered), default=np.inf))
-        covered.append(features[place])
-    return distances
+            value = distance * scores if rule == "both" else distance
+        place = int(np.argmax(np.where(left, value, -np.inf)))
+        places.append(int(candidates[place]))
+        distances.append(float(distance[place]))
+        left[place] = False
+        distance = np.minimum(distance, np.linalg.norm(features - features[place], axis=1))
+    return places, distances

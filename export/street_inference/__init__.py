@@ -7,6 +7,11 @@ Copy this folder next to a model and run `python -m street_inference MODEL IMAGE
     segmenter   the model under onnxruntime
     drawing     label maps as files, and frames of videos
     flow        photographs through the model and to their files
-    video       the same for a video, by PyAV
+    pseudo      what was found in them as a data set to train on
+    workers     several processes that share them out
+    summary     the table of the results, and what is complete
+    video       a video through the model, by PyAV
+    progress    how far a call is, on stderr
+    words       what the words of the command line mean
     command     the command line
 """

@@ -28,6 +28,7 @@ from typing import Any
 from PIL import Image
 
 from street_inference import flow, images, naming, pseudo, segmenter, summary, video, workers
+from street_inference.progress import Progress
 from street_inference.words import ask_for_video, files_of, joined, options_of, parsed, refuse_out
 
 
@@ -85,6 +86,8 @@ def _main(given: argparse.Namespace) -> int:
     if not paths:
         named = " ".join(words[:10]) or given.images_from
         raise segmenter.ModelError(f"{named}: no image is there (files in --out do not count).")
+    if options.sure is not None:
+        pseudo.refuse_other(options.out)
     options.out.mkdir(parents=True, exist_ok=True)
     shared = given.resume or given.shard != summary.WHOLE
     summary.note_settings(options.out, summary.settings_of(given.model, _influence(options)), shared)
@@ -95,7 +98,7 @@ def _main(given: argparse.Namespace) -> int:
     kept = {n: known[path] for n, (path, name) in enumerate(todo) if path in known and known[path][1] == name}
     jobs = [(number, *job) for number, job in enumerate(todo) if number not in kept]
     columns = summary.columns_of(model.names, options.confidence)
-    table, progress = summary.Summary(options.out, given.shard, columns, kept), flow.Progress(len(jobs))
+    table, progress = summary.Summary(options.out, given.shard, columns, kept), Progress(len(jobs))
     if options.sure is not None:
         pseudo.write_classes(options.out, model.names)
     before, started = len(kept), time.perf_counter()

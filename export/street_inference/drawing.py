@@ -9,7 +9,7 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,11 +161,18 @@ def save(path: Path, picture: Image.Image) -> None:
         ".png": {"compress_level": 1, "compress_type": 3},  # run lengths
         ".jpg": {"quality": 90},
     }
+    formats = {".png": "PNG", ".jpg": "JPEG"}
+    with replacing(path) as unfinished:
+        picture.save(unfinished, formats[path.suffix], **settings[path.suffix])
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A hidden name in the folder of `path`, which is made, that is renamed to it when the context ends well."""
     unfinished = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        formats = {".png": "PNG", ".jpg": "JPEG"}
-        picture.save(unfinished, formats[path.suffix], **settings[path.suffix])
+        yield unfinished
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

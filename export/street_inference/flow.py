@@ -11,7 +11,6 @@ import concurrent.futures
 import dataclasses
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -111,11 +110,13 @@ def write(photograph: Photograph, model: segmenter.Segmenter, options: Options) 
             photograph.confidence,
         )
         if options.sure is not None:
-            pseudo.write(options.out, photograph, options.sure)
+            pseudo.write(options.out, photograph, options.sure, options.max_pixels)
         means = None if photograph.confidence is None else means_of(photograph, len(model.names))
         photograph = dataclasses.replace(
             photograph, shares=shares, means=means, image=None, labels=None, confidence=None
         )
+    except images.Unreadable as error:  # it has gone since
+        photograph = photograph.failed(str(error))
     except MemoryError:
         photograph = photograph.failed(FULL)
     return dataclasses.replace(photograph, write_seconds=time.perf_counter() - start)
@@ -160,55 +161,6 @@ def run(model: segmenter.Segmenter, batch: Sequence[Photograph], options: Option
     except (segmenter.ModelError, MemoryError) as error:
         done = [photograph.failed(str(error) or FULL) for photograph in batch]
     return [dataclasses.replace(p, run_seconds=(model.seconds - before) / len(batch)) for p in done]
-
-
-class Progress:
-    """A bar where stderr is a terminal, else a line at every tenth of the way."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.start = total, 0, time.perf_counter()
-        self.live = sys.stderr.isatty()
-
-    def advance(self, path: str, error: str) -> None:
-        """One more is done, or was skipped for an error."""
-        before, self.done = self.done, self.done + 1
-        if error:
-            clear = "\r\033[K" if self.live else ""
-            print(f"{clear}skipped: {path}: {error}", file=sys.stderr)
-        left = round((time.perf_counter() - self.start) / self.done * (self.total - self.done))
-        line = f"{self.done} of {self.total} images, {left // 60}:{left % 60:02} left"
-        if self.live:
-            bar = ("#" * (20 * self.done // self.total)).ljust(20, ".")
-            print(f"\r[{bar}] {line}\033[K", end="\n" if self.done == self.total else "", file=sys.stderr, flush=True)
-        elif 10 * self.done // self.total > 10 * before // self.total:
-            print(line, file=sys.stderr, flush=True)
-
-
-class FrameProgress:
-    """The same for frames of a video, with their speed; a line every ten seconds where their number is not known."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.start, self.told, self.live = total, time.perf_counter(), 0.0, sys.stderr.isatty()
-
-    def show(self, done: int) -> None:
-        """So many are done."""
-        seconds = time.perf_counter() - self.start
-        pause = 0.2 if self.live else 10.0
-        tenth = self.total and 10 * done // self.total > 10 * (done - 1) // self.total
-        if not (tenth if self.total and not self.live else seconds - self.told > pause or done == self.total):
-            return
-        self.told, speed = seconds, done / max(seconds, 1e-9)
-        line, bar = f"{done} frames, {speed:.1f} a second", ""
-        if done <= self.total:
-            left = round((self.total - done) / speed)
-            line = f"{done} of {self.total} frames, {speed:.1f} a second, {left // 60}:{left % 60:02} left"
-            bar = f"[{('#' * (20 * done // self.total)).ljust(20, '.')}] "
-        print(f"\r{bar}{line}\033[K" if self.live else line, end="" if self.live else "\n", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """No more come: what follows begins on a line of its own."""
-        if self.live and self.told:
-            print(file=sys.stderr)
 
 
 def segment(

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,12 @@ class Summary:
         self._waiting: dict[int, Row] = {}
         self._next = 0
         if not (folder / "summary.csv").exists():
-            with _replaced(folder / "summary.csv") as table:
-                table.writerow(self.head)
+            with _replaced(folder / "summary.csv") as stream:
+                csv.writer(stream).writerow(self.head)
         self._part, self._kept = _part(self.file), _part(self.file.with_name(f"{self.file.stem}-kept.csv"))
         if kept:
-            with _replaced(self._kept) as table:
-                table.writerows([self.head, *kept.values()])
+            with _replaced(self._kept) as stream:
+                csv.writer(stream).writerows([self.head, *kept.values()])
         self._stream = open(self._part, "w", newline="", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
         self._table = csv.writer(self._stream)
         self._table.writerow(self.head)
@@ -218,9 +219,7 @@ def note_settings(folder: Path, settings: Mapping[str, Any], shared: bool) -> No
         for key in differing:
             change = f"{key} {json.dumps(known.get(key))}; now it is {json.dumps(settings.get(key))}"
             raise ModelError(f"{folder}: its results were made with {change}. Use another --out.")
-    unfinished = _part(file)
-    unfinished.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    os.replace(unfinished, file)
+    write_json(file, settings)
 
 
 def join(folder: Path) -> tuple[int, int]:
@@ -260,12 +259,17 @@ def join(folder: Path) -> tuple[int, int]:
     if any(head != heads[0] for head in heads):
         raise ModelError(f"{folder}: its tables are of models with different classes.")
     rows.sort()
-    with _replaced(folder / "summary.csv") as whole:
-        whole.writerow(heads[0])
-        whole.writerows(rows)
+    with _replaced(folder / "summary.csv") as stream:
+        csv.writer(stream).writerows([heads[0], *rows])
     for file in tables.values():
         file.unlink()
     return len(rows), sum(bool(row[-1]) for row in rows)
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Writes a file that several shards may write at the same time, all of them the same."""
+    with _replaced(file) as stream:
+        stream.write(json.dumps(content, indent=2) + "\n")
 
 
 def _part(file: Path) -> Path:
@@ -274,11 +278,11 @@ def _part(file: Path) -> Path:
 
 @contextlib.contextmanager
 def _replaced(file: Path) -> Iterator[Any]:
-    """A table that gets its name when all rows are in it."""
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}.part")
+    """A text file that gets its name when all is in it; another process, on another machine even, may write it too."""
+    unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
     try:
         with open(unfinished, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
-            yield csv.writer(stream)
+            yield stream
         os.replace(unfinished, file)
     finally:
         unfinished.unlink(missing_ok=True)

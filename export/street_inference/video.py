@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 from street_inference import drawing, flow, images, segmenter, summary
+from street_inference.progress import FrameProgress
 from street_inference.segmenter import ModelError
 from street_inference.words import options_of, refuse_out
 
@@ -99,7 +100,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _write(source: Source, items: Items, model: segmenter.Segmenter, options: flow.Options) -> int:
     """Writes the video and its table from what is read, but nothing without a frame; returns the number of frames."""
-    count, progress = 0, flow.FrameProgress(source.count)
+    count, progress = 0, FrameProgress(source.count)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with (
         drawing.Film(source, options.out, options.outputs[0], model.names, model.palette) as film,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import sys
@@ -51,9 +52,10 @@ def _shard(text: str) -> summary.Shard:
 
 
 def _share(text: str) -> float:
-    if not 0 <= (value := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"must be from 0 to 1. Received: {text}")
-    return value
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be from 0 to 1. Received: {text}")
 
 
 def _size(text: str) -> tuple[int, int]:

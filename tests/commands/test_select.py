@@ -6,10 +6,14 @@ import shutil
 import numpy as np
 import pytest
 import small_runs
+import tensorflow as tf
 from PIL import Image
 
 from ass_tf import config, datasets, select
+from ass_tf.runs import trained
 from ass_tf.runs.folder import RunFolder
+from ass_tf.scoring import choices, predictions
+from ass_tf.system import process, storage
 
 
 def call(run, out, *words):
@@ -75,6 +79,77 @@ def test_labelled_photographs_that_are_gone_matter_only_where_they_are_the_pool(
     folder = settings.target.root
     assert call(run, tmp_path / "l.txt", "--count", 1, "--images", f"{folder}/leftImg8bit/train") == 0
     assert "labelled photographs are not there" in capsys.readouterr().err
+
+
+def test_photographs_with_a_label_are_those_of_the_run_whatever_has_got_one_since(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    settings = RunFolder(finished).settings()
+    drawn = {pair.name for pair in datasets.open_roles(settings, ["labelled"])["labelled"].pairs}
+    everything = [pair.name for pair in datasets.open_roles(settings, ["unlabelled"])["unlabelled"].pairs]
+    others = [name for name in everything if name not in drawn]
+    (tmp_path / "run/data").mkdir()
+    (tmp_path / "run/data/labelled.txt").write_text("".join(f"{name}\n" for name in others))
+    assert call(tmp_path / "run", tmp_path / "l.txt", "--count", 2) == 0
+    names = (tmp_path / "l.txt").read_text().splitlines()
+    assert names[:2] == others
+    assert set(names[2:]) == drawn
+    (tmp_path / "run/data/labelled.txt").write_text("gone\n")
+    assert call(tmp_path / "run", tmp_path / "m.txt", "--count", 1) == 1
+
+
+def test_too_many_are_refused_before_the_work_begins(finished, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(process, "start_tensorflow", lambda: pytest.fail("the work has begun"))
+    assert call(finished, tmp_path / "l.txt", "--count", 3) == 1
+    assert "--count must be at most 2, the photographs to choose among. Received: 3." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("out", "rule"), [("l.csv", "not end in .html or .csv"), ("l.HTML", "not end in"), (".", "be a file")]
+)
+def test_list_that_would_be_its_own_table_or_page_is_refused(finished, tmp_path, capsys, monkeypatch, out, rule):
+    monkeypatch.chdir(tmp_path)
+    assert call(finished, out, "--count", 1) == 1
+    assert f"error: --out must {rule}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lack_of_memory_is_one_line(finished, tmp_path, capsys, monkeypatch):
+    def fails(image):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(predictions, "build_forward", lambda generator: fails)
+    assert call(finished, tmp_path / "l.txt", "--count", 1) == 1
+    assert capsys.readouterr().err == f"error: {finished}: OOM when allocating tensor\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_leaves_nothing_that_would_stop_a_second_try(finished, tmp_path, capsys, monkeypatch):
+    write = storage.write_text
+
+    def full(path, text):
+        if path.suffix == ".csv":
+            raise OSError(28, "No space left on device", str(path))
+        write(path, text)
+
+    monkeypatch.setattr(storage, "write_text", full)
+    assert call(finished, tmp_path / "l.txt", "--count", 1) == 1
+    assert f"error: {tmp_path / 'l.csv'}: No space left on device." in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_page_shows_what_the_network_gives_and_says_where_it_ends(finished, tmp_path, monkeypatch):
+    shown = []
+    render = choices.render
+    monkeypatch.setattr(choices, "MOST", 1)
+    monkeypatch.setattr(choices, "render", lambda drawn, *rest: render(shown.extend(drawn) or shown, *rest))
+    assert call(finished, tmp_path / "l.txt", "--count", 2) == 0
+    page = (tmp_path / "l.html").read_text()
+    assert "The first 1 of 2 choices are shown." in page
+    assert page.count("<article>") == len(shown) == 1
+    forward = predictions.build_forward(trained.load(finished)[1])
+    expected = predictions.predict(forward, shown[0].image.astype("f"), shown[0].image.shape[:2])
+    assert (shown[0].prediction != expected).mean() < 0.01  # the picture is rounded to 8 bits
+    assert shown[0].doubt.shape == expected.shape
 
 
 def test_lists_of_before_stay(finished, tmp_path, capsys):

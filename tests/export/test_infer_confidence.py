@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import exports
 import numpy as np
@@ -12,7 +13,7 @@ from ass_tf import datasets
 from ass_tf.config import schema
 from ass_tf.datasets import decoding
 from ass_tf.export import agreement, to_onnx
-from street_inference import images
+from street_inference import command, flow, images, pseudo, summary
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,13 @@ def photographs(tmp_path_factory):
 
 def rows_of(folder):
     return list(csv.DictReader((folder / "summary.csv").read_text().splitlines()))
+
+
+def data_set(root):
+    classes = json.loads((root / "classes.json").read_text())
+    assert classes["255"] is None
+    section = schema.Domain(dataset="folder", root=str(root), size=(32, 64))
+    return datasets.open_domain(tuple(classes.values())[:-1], section)
 
 
 def read(path):
@@ -80,11 +88,7 @@ def test_pseudo_labels_are_a_data_set_in_which_what_is_unsure_takes_no_part(conf
     done = exports.infer(confident, photographs, "--out", out, "--pseudo-labels", "0.3", *words)
     assert done.returncode == 0, done.stderr
     assert not list(out.glob("*_labels.png"))
-    classes = json.loads((out / "classes.json").read_text())
-    assert classes["255"] is None
-    names = tuple(classes.values())[:-1]
-    section = schema.Domain(dataset="folder", root=str(out), size=(32, 64))
-    domain = datasets.open_domain(names, section)
+    domain = data_set(out)
     assert [pair.name for pair in domain.pairs] == ["a", "b", "c"]
     for pair in domain.pairs:
         photograph, label = decoding.open_image(pair.image), decoding.open_label(pair.label, "folder")
@@ -125,4 +129,64 @@ def test_share_must_be_one(confident, photographs, tmp_path):
     for share in ("1.5", "-0.1", "nan", "high"):
         done = exports.infer(confident, photographs, "--out", tmp_path / "out", "--pseudo-labels", share)
         assert done.returncode == 2
-        assert "--pseudo-labels" in done.stderr
+        told = done.stderr.splitlines()[-1]
+        assert told.endswith(f"argument --pseudo-labels: must be from 0 to 1. Received: {share}")
+
+
+def test_photograph_of_a_suffix_that_no_data_set_knows_is_in_it_all_the_same(confident, photographs, tmp_path):
+    for name in ("d.gif", "e"):
+        (tmp_path / name).write_bytes((photographs / "a.png").read_bytes())
+    words = [tmp_path / "d.gif", tmp_path / "e", "--out", tmp_path / "pseudo", "--pseudo-labels", "0.3"]
+    assert exports.infer(confident, *words).returncode == 0
+    pairs = data_set(tmp_path / "pseudo").pairs
+    assert [(pair.name, pair.label.name) for pair in pairs] == [("d", "d.png"), ("e", "e.png")]
+    for pair in pairs:
+        np.testing.assert_array_equal(decoding.read_image(pair.image), read(photographs / "a.png"))
+    assert "2 done before" in exports.infer(confident, *words, "--resume").stdout
+
+
+@pytest.mark.parametrize("theirs", ["classes.json", "labels/a.png", "images/a.png"])
+def test_data_set_that_somebody_else_made_is_not_written_into(confident, photographs, tmp_path, theirs):
+    (tmp_path / theirs).parent.mkdir(exist_ok=True)
+    (tmp_path / theirs).write_bytes(b"by hand")
+    done = exports.infer(confident, photographs, "--out", tmp_path, "--pseudo-labels", "0.5")
+    assert done.returncode == 2
+    assert f"{tmp_path / theirs.partition('/')[0]}: is of a data set that no earlier call made" in done.stderr
+    assert {path.read_bytes() for path in tmp_path.rglob("*.*")} == {b"by hand"}
+
+
+def test_photograph_that_goes_in_the_meantime_is_skipped_and_the_rest_is_done(
+    confident, photographs, tmp_path, monkeypatch, capsys
+):
+    for name in ("a.png", "b.jpg"):
+        (tmp_path / name).write_bytes((photographs / name).read_bytes())
+    run = flow.run
+
+    def removes(model, batch, options):
+        for photograph in batch:
+            if photograph.path.name == "a.png":
+                photograph.path.unlink()
+        return run(model, batch, options)
+
+    monkeypatch.setattr(flow, "run", removes)
+    words = [confident, tmp_path / "*.*g", "--out", tmp_path / "out", "--pseudo-labels", "0.5"]
+    assert command.main([str(word) for word in words]) == 1
+    assert f"skipped: {tmp_path / 'a.png'}: No such file or directory." in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "out").glob("*/*")) == ["b.jpg", "b.png"]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [lambda folder: pseudo.write_classes(folder, ["road"]), lambda folder: summary.note_settings(folder, {}, True)],
+)
+def test_shards_may_write_what_they_share_at_the_same_time(tmp_path, monkeypatch, write):
+    replace = os.replace
+
+    def replace_after_another_shard(*names):
+        monkeypatch.setattr(os, "replace", replace)
+        write(tmp_path)
+        replace(*names)
+
+    monkeypatch.setattr(os, "replace", replace_after_another_shard)
+    write(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1

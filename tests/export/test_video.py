@@ -10,7 +10,7 @@ from PIL import Image
 
 from ass_tf import labels
 from ass_tf.export import agreement
-from street_inference import drawing, flow, video
+from street_inference import drawing, video
 
 av = pytest.importorskip("av")
 CLASSES = labels.CLASS_SETS["cityscapes19"]
@@ -181,20 +181,6 @@ def test_display_matrix_turns_and_mirrors(matrix, expected):
     a, b, c, d = (65536 * value for value in matrix)
     stored = np.array([a, b, 0, c, d, 0, 0, 0, 2**30], np.int32).tobytes()
     np.testing.assert_array_equal(video._upright(np.array([[1, 2, 3], [4, 5, 6]]), stored), expected)
-
-
-def test_progress_tells_the_speed_with_and_without_a_known_number(monkeypatch, capsys):
-    now = [0.0]
-    monkeypatch.setattr(flow.time, "perf_counter", lambda: now[0])
-    known, unknown = flow.FrameProgress(20), flow.FrameProgress(0)
-    for done in range(1, 21):
-        now[0] = done / 1.0
-        known.show(done)
-        unknown.show(done)
-    lines = capsys.readouterr().err.splitlines()
-    assert "10 of 20 frames, 1.0 a second, 0:10 left" in lines
-    assert lines[-1] == "20 of 20 frames, 1.0 a second, 0:00 left"
-    assert [line for line in lines if "of" not in line] == ["11 frames, 1.0 a second"]
 
 
 def test_folder_with_the_name_of_a_video_still_takes_photographs(model, tmp_path):

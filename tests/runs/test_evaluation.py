@@ -281,3 +281,15 @@ def test_pictures_of_images_whose_names_differ_in_odd_letters_are_all_kept():
     assert len(set(stems)) == 5
     assert stems[0] == "a_b"
     assert max(len(stem.encode()) for stem in stems) <= 160
+    assert len(set(evaluation._stems(["2_x_y", "x/y", "x_y"]))) == 3
+
+
+def test_picture_of_an_image_that_is_called_worst_is_not_the_sheet_of_the_worst(tmp_path):
+    write_scenes(tmp_path / "data", count=1)
+    for path in sorted((tmp_path / "data").rglob("*/val/town/*")):
+        path.rename(path.parents[1] / path.name.replace("town_000000_000019", "worst"))
+    result = evaluation.evaluate_run(write_run(tmp_path / "run", settings(tmp_path / "data"), 0))
+    drawn = tmp_path / "run/evaluation" / result["last"]["strips"][1]
+    assert result["last"]["worst"][0]["image"] == "worst"
+    assert drawn.is_file()
+    assert drawn.name != "last_worst.png"

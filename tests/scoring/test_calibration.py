@@ -1,5 +1,7 @@
 """Calibration: by hand, of drawn pixels whose temperature is known, and at the edges."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,13 @@ def test_sample_is_a_grid_of_valid_pixels_spread_over_the_image():
     assert few.truth[0].size <= 1
 
 
+def test_pixels_of_a_broken_network_take_no_part():
+    sample, scores = calibration.Sample(1), np.zeros((10, 10, 2), np.float32)
+    scores[0, 0, 1], scores[1, 1, 0] = np.nan, np.inf
+    sample.add(scores, np.zeros((10, 10), np.uint8))
+    assert sample.result()[0]["pixels"] == 98
+
+
 def test_error_with_temperature_is_of_pixels_that_did_not_choose_it():
     sample = calibration.Sample(2)
     parts = [drawn(3600, t, seed) for seed, t in enumerate((1.0, 4.0))]
@@ -76,6 +85,23 @@ def test_error_with_temperature_is_of_pixels_that_did_not_choose_it():
     ]
     assert noted["error_with_temperature"] == pytest.approx(100 * np.mean(crossed), abs=0.1)
     assert noted["pixels"] == sum(part["pixels"] for part in noted["bins"]) == 7200
+
+
+def test_pixels_are_computed_in_parts_which_changes_no_result_and_takes_little_memory(monkeypatch):
+    images = [drawn(4096, 2.0, seed) for seed in range(6)]
+    sample = calibration.Sample(len(images))
+    for scores, truth in images:
+        sample.add(scores.reshape(64, 64, 5), truth.reshape(64, 64))
+    whole, found = sample.result()
+    monkeypatch.setattr(calibration, "PART", 1000)
+    tracemalloc.start()
+    parts, found_in_parts = sample.result()
+    beyond = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert parts["temperature"] == pytest.approx(whole["temperature"])
+    np.testing.assert_array_equal(found_in_parts.count, found.count)
+    assert parts["error_with_temperature"] == pytest.approx(whole["error_with_temperature"])
+    assert beyond < 4 * sum(scores.nbytes for scores in sample.scores)
 
 
 def test_one_image_has_no_other_half_and_no_label_gives_nothing():
