@@ -23,7 +23,7 @@ def spellings(names: Sequence[str]) -> list[str]:
     """Notes on names that differ from another one, or from a class of Cityscapes, by their spelling only."""
 
     def plain(name: str) -> str:
-        return re.sub(r"[\W_]", "", name.casefold())
+        return re.sub(r"[\W_]", "", name.casefold()) or name
 
     cityscapes = {plain(name): name for name, _ in labels.CITYSCAPES_RAW.values()}
     lines, seen = [], dict[str, str]()
@@ -89,7 +89,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.a
             read(options.source, options.format) as annotated,
             terminal.show_progress("labels") as advance,
         ):
-            print(f"{options.source}: {annotated.title}, {len(annotated.pictures)} annotated photographs", flush=True)
+            count = sum(bool(picture.shapes) for picture in annotated.pictures)
+            print(f"{options.source}: {annotated.title}, {count} annotated photographs", flush=True)
             written = write(annotated, options.source, options.out, options.images, rules, advance)
     except (ValueError, OSError) as error:
         return terminal.complain(error, 1)

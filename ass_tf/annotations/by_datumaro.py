@@ -1,4 +1,4 @@
-"""Annotation files read by Datumaro: COCO, CVAT, Pascal VOC, Datumaro's own, and the XML of LabelMe's web tool.
+"""Annotation files read by Datumaro: COCO, CVAT, Pascal VOC and its own.
 
 Source: https://github.com/open-edge-platform/datumaro, version 1.13.
 """
@@ -9,7 +9,6 @@ import collections
 import contextlib
 import importlib.util
 import logging
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from ass_tf.annotations.shapes import (
     POINTS,
     TAGS,
     Annotated,
+    Misfit,
     Picture,
     Shape,
     outline,
@@ -36,8 +36,6 @@ from ass_tf.annotations.staging import Staged
 from ass_tf.datasets import DataError
 from ass_tf.system import storage
 
-DETECTED = {"cvat": "cvat", "label_me": "labelme-xml", "voc": "voc", "voc_segmentation": "voc"}  # its name -> ours
-FOLDERS = {"labelme-xml": "Images", "voc": "JPEGImages"}  # of photographs, beside which there are masks
 KINDS = {  # Datumaro's -> ours, of annotations without an area
     "bbox": BOXES,
     "rotated_bbox": BOXES,
@@ -66,32 +64,14 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def detect(folder: Path) -> list[str]:
-    """Which of the formats in DETECTED a folder, or the only folder in it, may hold, by Datumaro's own detection."""
-    from datumaro.components.environment import Environment
-    from datumaro.components.format_detection import detect_dataset_format
-
-    environment = Environment()
-    detectors = [(name, environment.make_importer(name).detect) for name in DETECTED]
-    for _ in range(2):
-        with _quiet():
-            found = list(dict.fromkeys(DETECTED[str(one)] for one in detect_dataset_format(detectors, str(folder))))
-        inside = [path for path in folder.iterdir() if path.is_dir()]
-        if found or len(inside) != 1:
-            return found
-        folder = inside[0]
-    return []
-
-
 @contextlib.contextmanager
-def open_all(form: str, title: str, source: Path, files: Sequence[Path]) -> Iterator[Annotated]:
+def open_all(form: str, title: str, files: Sequence[Path]) -> Iterator[Annotated]:
     """Reads annotation files; masks may be decoded as long as the context lasts.
 
     Args:
         form: our name of the format.
         title: for the user.
-        source: file or folder, as given.
-        files: those of the format, where each is read by itself.
+        files: those of the format.
 
     Raises:
         DataError: Datumaro cannot read them; the message names the file.
@@ -100,25 +80,21 @@ def open_all(form: str, title: str, source: Path, files: Sequence[Path]) -> Iter
         dropped: collections.Counter[str] = collections.Counter()
         pictures: list[Picture] = []
         names: dict[str, None] = {}
-        for staged in _staged(form, source, files, Path(folder), dropped):
-            pictures += _pictures(staged, form, dropped, names)
-        yield Annotated(title, pictures, tuple(names), dropped, FOLDERS.get(form, ""))
+        for n, some in enumerate(_read_together(form, files)):
+            stage = Path(folder, str(n))
+            stage.mkdir()
+            pictures += _pictures(staging.FORMS[form](some, stage, dropped), form, dropped, names)
+        yield Annotated(title, pictures, tuple(names), dropped, staging.IMAGES if form == "voc" else "")
 
 
-def _staged(
-    form: str, source: Path, files: Sequence[Path], folder: Path, dropped: collections.Counter[str]
-) -> Iterator[Staged]:
-    if form in ("coco", "cvat"):
-        for n, file in enumerate(files):
-            (folder / str(n)).mkdir()
-            yield {"coco": staging.coco, "cvat": staging.cvat}[form](file, folder / str(n), dropped)
-    elif form == "voc":
-        yield staging.voc(source, folder)
-    elif form == "labelme-xml":
-        yield staging.labelme_xml(source, files)
-    else:
-        # Paths of photographs that are elsewhere are taken; `matching` looks for them in the user's folders.
-        yield Staged(source, form, source, options={"allow_external_media": True})
+def _read_together(form: str, files: Sequence[Path]) -> list[list[Path]]:
+    """The files that Datumaro reads at once: each by itself, but the masks of a Pascal VOC all at once."""
+    if form != "voc":
+        return [[file] for file in files]
+    groups: dict[Path, list[Path]] = {}
+    for file in files:
+        groups.setdefault(staging.masks_above(file), []).append(file)
+    return list(groups.values())
 
 
 def _pictures(
@@ -129,17 +105,17 @@ def _pictures(
     from datumaro.components.dataset import Dataset
     from datumaro.components.importer import ImportErrorPolicy
 
-    refused: list[str] = []
+    refused: collections.Counter[str] = collections.Counter()
 
     class Counting(ImportErrorPolicy):
         def _handle_item_error(self, error: Exception) -> None:
-            refused.append(_cause(error))
+            refused[_cause(error)] += 1
 
         def _handle_annotation_error(self, error: Exception) -> None:
             dropped[BROKEN] += 1
 
     try:
-        dataset = Dataset.import_from(str(staged.path), staged.plugin, error_policy=Counting(), **staged.options)
+        dataset = Dataset.import_from(str(staged.path), staged.plugin, error_policy=Counting())
         items = list(dataset)
         categories = dataset.categories().get(AnnotationType.label) or ()
     except MemoryError:
@@ -147,12 +123,12 @@ def _pictures(
     except Exception as error:  # Datumaro's readers raise errors of many kinds
         raise DataError(f"{staged.file}: Datumaro cannot read it: {_cause(error)}.") from None
     if refused and not items:
-        raise DataError(f"{staged.file}: Datumaro cannot read it: {refused[0]}.")
-    if refused:
-        dropped[f"photographs that Datumaro refused ({refused[0]})"] += len(refused)
+        raise DataError(f"{staged.file}: Datumaro cannot read it: {next(iter(refused))}.")
+    dropped.update({f"photographs that Datumaro refused ({cause})": n for cause, n in refused.items()})
     known = [category.name for category in categories]
     names.update(dict.fromkeys(name for name in known if form != "voc" or name not in (BACKGROUND, IGNORED)))
-    for item in items:
+    order = {name: n for n, name in enumerate(staged.stated)}
+    for item in sorted(items, key=lambda item: order.get(item.id, 0)):  # Datumaro reverses COCO's
         yield _picture(item, staged, form, known, dropped)
 
 
@@ -168,8 +144,6 @@ def _cause(error: BaseException) -> str:
 def _picture(item: Any, staged: Staged, form: str, known: Sequence[str], dropped: collections.Counter[str]) -> Picture:
     media = item.media
     size = media.size if media is not None and media.has_size else None
-    path = getattr(media, "path", "") if form in ("datumaro", "labelme-xml") else ""
-    stated = staged.stated.get(item.id) or (os.path.relpath(path, staged.path) if path else item.id)
     shapes: list[Shape] = []
     for parts in _objects(item.annotations, form):
         found = _shape(parts, form, known)
@@ -180,19 +154,18 @@ def _picture(item: Any, staged: Staged, form: str, known: Sequence[str], dropped
     masks = [one for one in item.annotations if form == "voc" and one.type.name == "mask"]
     if masks:
         size = np.shape(masks[0].image)  # of the label; that of the photograph is not stated
-    return Picture(staged.file, stated, tuple(shapes), size, stretched=staged.stretched)
+    return Picture(staged.file, staged.stated.get(item.id, item.id), tuple(shapes), size, stretched=staged.stretched)
 
 
 def _objects(found: Sequence[Any], form: str) -> Iterator[list[Any]]:
-    """Annotations that belong together: in COCO the polygons of an object, whose box says nothing more."""
+    """Annotations that belong together: in COCO the polygons of an object."""
     if form != "coco":
         yield from ([one] for one in found)
         return
     parts: dict[int, list[Any]] = {}
     for one in found:
         parts.setdefault(one.id, []).append(one)
-    for number in sorted(parts):
-        yield [part for part in parts[number] if part.type.name != "bbox"] or parts[number]
+    yield from (parts[number] for number in sorted(parts))
 
 
 def _shape(parts: Sequence[Any], form: str, known: Sequence[str]) -> Shape | str | None:
@@ -203,7 +176,7 @@ def _shape(parts: Sequence[Any], form: str, known: Sequence[str]) -> Shape | str
         return KINDS.get(kind, f"{kind.replace('_', ' ')}s")
     if first.attributes.get("outside") is True:
         return HIDDEN
-    if first.label is None or not 0 <= first.label < len(known):
+    if first.label is None or not 0 <= first.label < len(known) or not known[first.label].strip():
         return NAMELESS
     name: str | None = known[first.label]
     if form == "voc" and name in (BACKGROUND, IGNORED):
@@ -212,7 +185,7 @@ def _shape(parts: Sequence[Any], form: str, known: Sequence[str]) -> Shape | str
         name = None
     layer = int(first.z_order or 0)
     if kind == "mask":
-        return Shape(name, "masks", mask=lambda size: _decoded(first), layer=layer)
+        return Shape(name, "masks", mask=lambda size: _decoded(first, size), layer=layer)
     try:
         numbers = [part.points if kind == "polygon" else part.as_polygon() for part in parts]
         return Shape(name, f"{kind}s", tuple(outline(points) for points in numbers), layer=layer)
@@ -220,35 +193,47 @@ def _shape(parts: Sequence[Any], form: str, known: Sequence[str]) -> Shape | str
         return BROKEN
 
 
-def _decoded(mask: Any) -> np.ndarray:
+def _decoded(mask: Any, size: tuple[int, int]) -> np.ndarray:
     """A mask, (h, w).
 
     Raises:
-        ValueError: its run lengths do not fill it: pycocotools would leave what happens to be in memory.
+        Misfit: it is run lengths of another size, which would be allocated first.
+        ValueError: they do not fill it: pycocotools would leave what happens to be in memory.
     """
-    if hasattr(mask, "rle") and _total(mask.rle["counts"]) != np.prod(mask.rle["size"]):
-        raise ValueError("run lengths of another sum")
+    if hasattr(mask, "rle"):
+        if tuple(mask.rle["size"]) != size:
+            raise Misfit
+        runs = _runs(mask.rle["counts"])
+        if min(runs, default=0) < 0 or sum(runs) != size[0] * size[1]:
+            raise ValueError("run lengths of another sum")
     return mask.image
 
 
-def _total(packed: bytes | str) -> int:
-    """The sum of the run lengths in a string as COCO packs them.
+def _runs(packed: bytes | str) -> list[int]:
+    """The run lengths in a string as COCO packs them.
 
     A number is written from its lowest five bits on, each five plus 48, and plus 32 where more follow; from the
     fourth on it is the difference to the last but one. Source: pycocotools, `maskApi.c`.
 
+    Raises:
+        ValueError: the string ends within a number, or holds other letters.
+
     Example:
-        >>> _total("5221")  # 5, 2, 2 and 1 + 2
-        12
+        >>> _runs("5221")  # the last is 1 more than the last but one
+        [5, 2, 2, 3]
     """
     runs: list[int] = []
     number, shift = 0, 0
     for letter in packed.encode() if isinstance(packed, str) else packed:
         bits = letter - 48
+        if not 0 <= bits < 64 or shift > 60:
+            raise ValueError("a letter that stands for no number, or a number without end")
         number |= (bits & 31) << shift
         shift += 5
         if not bits & 32:
             number -= (1 << shift) * bool(bits & 16)  # the sign
             runs.append(number + (runs[-2] if len(runs) > 2 else 0))
             number, shift = 0, 0
-    return sum(runs)
+    if shift:
+        raise ValueError("the end of a number is missing")
+    return runs

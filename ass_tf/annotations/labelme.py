@@ -7,7 +7,6 @@ coordinates are those of the photograph turned upright by its EXIF data.
 from __future__ import annotations
 
 import base64
-import binascii
 import collections
 import io
 import json
@@ -122,7 +121,7 @@ def _mask(text: Any, corners: np.ndarray) -> Callable[[tuple[int, int]], np.ndar
     left, top = corners.min(0).astype(int)
 
     def within(size: tuple[int, int]) -> np.ndarray:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True))) as image:
+        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
             part = np.asarray(image) > 0
         whole = np.zeros(size, bool)
         rows, columns = (slice(max(start, 0), max(start + n, 0)) for start, n in zip((top, left), part.shape))
@@ -137,9 +136,10 @@ def _embedded(file: Path) -> Callable[[], bytes]:
     """Reads the photograph that a file holds."""
 
     def content() -> bytes:
+        text = storage.read_json(file, DataError)["imageData"]
         try:
-            return base64.b64decode(storage.read_json(file, DataError)["imageData"], validate=True)
-        except (binascii.Error, TypeError):
+            return base64.b64decode(text, validate=True)
+        except (ValueError, TypeError):
             raise DataError(f"{file}: its imageData must be an image in base 64.") from None
 
     return content

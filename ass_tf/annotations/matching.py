@@ -32,10 +32,10 @@ def collect(annotated: Annotated, source: Path, folder: Path | None) -> Photogra
         files, more = below(folder), list[Path]()
     else:
         root = _root(source)
-        roots = sorted(root.rglob(annotated.folder)) if annotated.folder else [root]
-        files = [file for part in roots if part.is_dir() for file in below(part)]
+        there = below(root)
+        files = [file for file in there if not annotated.folder or annotated.folder in file.relative_to(root).parts]
         stated = (path for picture in annotated.pictures for path in _likely(picture, source))
-        more = [path for path in stated if path.suffix.lower() in PHOTOGRAPHS and path.is_file()]
+        more = [path for path in stated if path.suffix.lower() in PHOTOGRAPHS and os.path.isfile(path)]
     if not (files or more) and not any(picture.embedded for picture in annotated.pictures):
         raise DataError(f"{folder or source}: holds no photographs; --images must name their folder.")
     return Photographs(files, more) if files else Photographs(more)
@@ -43,7 +43,9 @@ def collect(annotated: Annotated, source: Path, folder: Path | None) -> Photogra
 
 def _likely(picture: Picture, source: Path) -> list[Path]:
     """Where a picture's photograph is, if paths are still what they were."""
-    return [Path(os.path.normpath(_root(source) / picture.stated)), picture.file.parent / Path(picture.stated).name]
+    above = picture.file.parent
+    paths = _root(source) / picture.stated, above / picture.stated, above / Path(picture.stated).name
+    return [Path(os.path.normpath(path)) for path in paths]
 
 
 class Tally:
@@ -68,16 +70,20 @@ def match(annotated: Annotated, found: Photographs, source: Path, folder: Path, 
         folder: gets the photographs that are added.
         tally: counts what belongs to none.
     """
+    fits = [(found.find(one.stated, _likely(one, source), one.file), one) for one in annotated.pictures]
     matched: dict[str, Picture] = {}
-    for picture in annotated.pictures:
-        name = found.find(picture.stated, _likely(picture, source))
-        if name is None and picture.embedded is not None:
+    # Of several that fit one photograph, the best first: another may be of a photograph that is missing.
+    for fit, picture in sorted(fits, key=lambda pair: pair[0][1] if pair[0] else (), reverse=True):
+        if fit is not None:
+            name = fit[0]
+        elif picture.embedded is not None:
             name = _unpack(picture, found, source, folder)
-        if name is None:
-            tally.add(GONE, picture.stated)
-        elif name in matched:
-            tally.add(TWICE, picture.stated)
         else:
+            tally.add(GONE, picture.stated)
+            continue
+        if name in matched and picture.shapes:
+            tally.add(TWICE, picture.stated)
+        elif picture.shapes:
             matched[name] = picture
     return matched
 
@@ -86,6 +92,8 @@ def _unpack(picture: Picture, found: Photographs, source: Path, folder: Path) ->
     """Writes the photograph that an annotation file holds, under the file's own name, which it returns."""
     content = picture.embedded() if picture.embedded else b""
     name = picture.file.relative_to(_root(source)).with_suffix("").as_posix()
+    if (twin := found.named(name)) is not None:
+        raise DataError(f"{picture.file}: the photograph that it holds needs the name of {twin}.")
     try:
         stored(content)
     except DataError as error:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from street_inference import images
 UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")  # what Label Studio puts before the name of an uploaded file
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
 ORIENTATION = 0x0112  # of EXIF
+Fit = tuple[float, bool, int]
 
 
 class Stored(NamedTuple):
@@ -51,7 +53,7 @@ def stored(file: Path | bytes) -> Stored:
 
 def suffix_of(content: bytes) -> str:
     """The suffix of a file with some content, which `stored` could read."""
-    with Image.open(io.BytesIO(content)) as image:
+    with Image.open(io.BytesIO(content), formats=images.FORMATS) as image:
         return SUFFIXES.get(image.format or "", ".png")
 
 
@@ -76,58 +78,73 @@ class Photographs:
 
     def __init__(self, files: Sequence[Path], more: Sequence[Path] = ()) -> None:
         self.files: dict[str, Path] = {}
-        self._real: dict[Path, str] = {}
+        self._composed: dict[str, Path] = {}
+        self._places: dict[Path, str] = {}
         self._by_key: dict[str, list[str]] = {}
         real = list(dict.fromkeys(file.absolute() for file in files))
         base = os.path.commonpath([file.parent for file in real]) if real else ""
         for file in real:
             self.add(file.relative_to(base).with_suffix("").as_posix(), file)
         for file in more:
-            if file.resolve() not in self._real:
+            if file.resolve() not in self._places:
                 self.add(file.stem, file)
 
     def add(self, name: str, path: Path) -> None:
         """Adds a photograph."""
+        path = path.absolute()
         storage.check_name(name, f"{path.parent}: names of files", DataError)
-        if name in self.files:
-            raise DataError(f"{path}: {self.files[name]} has the same name.")
+        if (twin := self.named(name)) is not None:
+            raise DataError(f"{path}: {twin} has the same name.")
         self.files[name] = path
-        self._real[path.resolve()] = name
+        self._composed[composed(name)] = path
+        self._places[path] = name
+        self._places.setdefault(path.resolve(), name)  # where a link leads, unless that is a photograph of its own
         for key in {_key(path.name), _key(path.stem)}:
             self._by_key.setdefault(key, []).append(name)
 
-    def find(self, stated: str, likely: Sequence[Path]) -> str | None:
-        """The name of a photograph; None where there is none.
+    def named(self, name: str) -> Path | None:
+        """The photograph that has a name, however its accents are written."""
+        return self._composed.get(composed(name))
+
+    def find(self, stated: str, likely: Sequence[Path], beside: Path) -> tuple[str, Fit] | None:
+        """The name of a photograph, and how well it fits, which may be compared; None where there is none.
 
         Args:
             stated: its path, with the folders that are known, or the end of it, with or without a suffix.
             likely: where it would be first of all.
+            beside: the file that states it; of two photographs that fit alike the one nearer to it is meant.
 
         Raises:
             DataError: several photographs fit.
         """
-        for path in likely:
-            if (name := self._real.get(path.resolve())) is not None:
-                return name
+        for path in filter(os.path.isfile, likely):
+            for place in (path.absolute(), path.resolve()):
+                if (name := self._places.get(place)) is not None:
+                    return name, (math.inf, True, 0)
         last = PurePosixPath(stated).name
         spellings = [last, UPLOADED.sub("", last)]
         keys = [_key(text) for text in (*spellings, *(PurePosixPath(text).stem for text in spellings))]
         fitting = next((self._by_key[key] for key in keys if key in self._by_key), [])
-        if len(fitting) < 2:
-            return fitting[0] if fitting else None
-        ranks = {name: (_common_end(name, stated), self.files[name].name == last) for name in fitting}
-        first, second = sorted(fitting, key=ranks.__getitem__, reverse=True)[:2]
-        if ranks[first] == ranks[second]:
-            both = f"{self.files[first]} and {self.files[second]}"
+        whole, near = PurePosixPath(stated), beside.absolute()
+        fits = [(_fit(self.files[name], whole, near), name) for name in fitting]
+        best = max((fit for fit, _ in fits), default=None)
+        names = [name for fit, name in fits if fit == best]
+        if len(names) > 1:
+            both = " and ".join(str(self.files[name]) for name in names[:2])
             raise DataError(f"{storage.shown(stated)}: exactly one photograph must fit. Received: {both}.")
-        return first
+        return (names[0], best) if best else None
 
 
 def _key(name: str) -> str:
     return composed(name).casefold()
 
 
-def _common_end(name: str, stated: str) -> int:
-    """How many folders, from the last on, two paths have in common."""
-    both = zip(reversed(PurePosixPath(name).parts[:-1]), reversed(PurePosixPath(stated).parts[:-1]))
-    return sum(1 for _ in itertools.takewhile(lambda pair: _key(pair[0]) == _key(pair[1]), both))
+def _fit(path: Path, stated: PurePosixPath, beside: Path) -> Fit:
+    """How many folders, from the last on, a photograph has in common with what is stated of it; same spelling; near."""
+    ends = zip(map(_key, path.parts[-2::-1]), map(_key, stated.parts[-2::-1]))
+    return _alike(ends), path.name == stated.name, _alike(zip(path.parts, beside.parts))
+
+
+def _alike(pairs: Iterable[tuple[str, str]]) -> int:
+    """How many pairs there are before the first of different names."""
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

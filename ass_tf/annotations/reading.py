@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ass_tf.annotations import by_datumaro, labelme
+from ass_tf.annotations import by_datumaro, labelme, labelme_xml
 from ass_tf.annotations.shapes import Annotated
+from ass_tf.annotations.staging import MASKS
 from ass_tf.datasets import DataError
 from ass_tf.datasets.finding import walk
 from ass_tf.system import storage
@@ -27,7 +28,14 @@ UNREAD = {  # what is recognised and not read
         'Label Studio must export polygons as "COCO", brush masks as "Brush labels to COCO". Received: its own JSON'
     ),
     "coco-panoptic": "a COCO file must hold instances. Received: the panoptic form",
+    "voc-boxes": f"Pascal VOC must hold masks in {MASKS}. Received: boxes, which have no outline to paint",
 }
+XML = {  # what is in the files of each format, the first that fits
+    "cvat": rb"<annotations[\s>]",
+    "labelme-xml": rb"<annotation[\s>].*<(pt|segm|imagesize|sourceAnnotation)[\s/>]",
+    "voc-boxes": rb"<annotation[\s>].*<(bndbox|segmented)[\s/>]",
+}
+HEAD = 2**16  # bytes of an XML file in which that is looked for
 
 
 def kind_of(content: Any) -> str | None:
@@ -46,27 +54,16 @@ def kind_of(content: Any) -> str | None:
     return None
 
 
-def _json_files(files: Iterable[Path]) -> dict[str, list[Path]]:
-    """The JSON files of each kind that is known."""
-    found: dict[str, list[Path]] = {}
-    for file in files:
-        kind = kind_of(storage.read_json(file, DataError, kind=None)) if file.suffix.lower() == ".json" else None
-        if kind is not None:
-            found.setdefault(kind, []).append(file)
-    return found
-
-
-def _other_files(source: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
-    """The XML files of each format that may be there, or none of Pascal VOC's, by Datumaro's detection."""
-    xml = [file for file in files if file.suffix.lower() == ".xml"]
-    if not xml and not any("ImageSets" in file.parts for file in files):
-        return {}
-    by_datumaro.demand()
-    if source.is_dir():
-        return dict.fromkeys(by_datumaro.detect(source), xml)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / source.name).symlink_to(source.resolve())
-        return dict.fromkeys(by_datumaro.detect(Path(folder)), xml)
+def _kind_of_file(file: Path) -> str | None:
+    """The same of a file of any sort."""
+    suffix = file.suffix.lower()
+    if suffix == ".json":
+        return kind_of(storage.read_json(file, DataError, kind=None))
+    if suffix == ".xml":
+        with open(file, "rb") as stream:
+            head = stream.read(HEAD)
+        return next((kind for kind, held in XML.items() if re.search(held, head, re.DOTALL)), None)
+    return "voc" if suffix == ".png" and MASKS in file.parts else None
 
 
 def _detect(source: Path, form: str | None) -> tuple[str, list[Path]]:
@@ -74,22 +71,19 @@ def _detect(source: Path, form: str | None) -> tuple[str, list[Path]]:
     if source.is_file() and source.suffix.lower() not in (".json", ".xml"):
         raise DataError(f"{source}: SOURCE must be a folder, a .json or an .xml file; unpack an archive first.")
     files = [source / name for name in walk(source)] if source.is_dir() else [source]
-    xml = [file for file in files if file.suffix.lower() == ".xml"]
-    if form == "voc" or (form is not None and form in by_datumaro.DETECTED.values() and xml):
-        return form, xml  # Pascal VOC may have none
-    found = _json_files(files)
-    if form is None:
-        found |= _other_files(source, files)
-    if form is not None and form in found:
-        return form, found[form]
-    if form is None and len(found) > 1:
-        both = " and ".join(f"{kind} ({one[0]})" if one else kind for kind, one in found.items())
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        if (kind := _kind_of_file(file)) is not None:
+            found.setdefault(kind, []).append(file)
+    fitting = [kind for kind in found if kind in FORMATS and form in (None, kind)]
+    if len(fitting) > 1:
+        both = " and ".join(f"{kind} ({found[kind][0]})" for kind in fitting)
         raise DataError(f"{source}: --format must say which of several formats is meant. Received: {both}.")
-    for kind, one in found.items():
-        if kind in UNREAD:
-            raise DataError(f"{one[0]}: {UNREAD[kind]}.")
-        if form is None:
-            return kind, one
+    if fitting:
+        return fitting[0], found[fitting[0]]
+    for kind, rule in UNREAD.items():
+        if kind in found:
+            raise DataError(f"{found[kind][0]}: {rule}.")
     what = f"the format {form}" if form else "a known format"
     other = next((f" ({file} is none)" for file in files if file.suffix.lower() in (".json", ".xml")), "")
     raise DataError(f"{source}: holds no file of {what}{other}; known are {', '.join(FORMATS)}.")
@@ -117,7 +111,8 @@ def read(source: Path, form: str | None = None) -> Iterator[Annotated]:
         yield labelme.read(files, source if source.is_dir() else source.parent)
         return
     by_datumaro.demand()
-    if form in ("labelme-xml", "voc") and not source.is_dir():
-        raise DataError(f"{source}: SOURCE must be the folder of the whole data set, for {FORMATS[form]}.")
-    with by_datumaro.open_all(form, FORMATS[form], source, files) as annotated:
+    if form == "labelme-xml":
+        yield labelme_xml.read(files)
+        return
+    with by_datumaro.open_all(form, FORMATS[form], files) as annotated:
         yield annotated

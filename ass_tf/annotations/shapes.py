@@ -25,6 +25,10 @@ BROKEN = "shapes that cannot be read"
 HOMELESS = "annotations of a photograph that is not listed"
 
 
+class Misfit(ValueError):
+    """A mask of another size than its photograph."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shape:
     """One object of a photograph: the pixels of its mask, or those whose centre lies in one of its outlines.
@@ -90,10 +94,10 @@ def outline(numbers: Iterable[float]) -> np.ndarray:
     Raises:
         ValueError: a number is missing, or no coordinate.
     """
-    points = np.array(list(numbers), np.float64).reshape(-1, 2)
-    if not (np.abs(points) <= FARTHEST).all():  # NaN, too
+    numbers = list(numbers)
+    if not all(abs(number) <= FARTHEST for number in numbers):  # NaN, too
         raise ValueError(f"a coordinate must be a number from -{FARTHEST} to {FARTHEST}")
-    return points
+    return np.array(numbers, np.float64).reshape(-1, 2)
 
 
 def rectangle(points: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""Files of COCO, CVAT and Pascal VOC as Datumaro wants them, in a temporary folder.
+"""Files as Datumaro wants them, in a temporary folder.
 
-Datumaro 1.13 reads COCO only below `annotations/`, takes category 0 for none, which is Label Studio's first, and reads
-neither CVAT nor paths of photographs that are elsewhere. So the photographs get numbers for names here, and their own
-are kept aside.
+Datumaro 1.13 reads COCO only below `annotations/`, takes category 0 for none, which is Label Studio's first, leaves out
+an object for one bad part, and takes `[` in a path for a pattern and `#` before a name for a comment. So the
+photographs get numbers for names here, and their own are kept aside.
 
-Sources: https://cocodataset.org/#format-data, https://docs.cvat.ai/docs/dataset_management/formats/xml_format.
+Sources: https://cocodataset.org/#format-data, https://docs.cvat.ai/docs/dataset_management/formats/xml_format,
+https://open-edge-platform.github.io/datumaro/latest/docs/data-formats/formats/datumaro.html.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ import collections
 import dataclasses
 import json
 import math
-import os
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ass_tf.annotations.shapes import BROKEN, HOMELESS, LINES, MISFIT, NAMELESS
+from ass_tf.annotations.labelme_xml import parse
+from ass_tf.annotations.shapes import BOXES, BROKEN, FARTHEST, HOMELESS, LINES, MISFIT, NAMELESS, TAGS
 from ass_tf.datasets import DataError
 from ass_tf.system import storage
 
 SIDES = "height", "width"
-COUNTED: Mapping[str, Any] = {"segmentation": [], "bbox": []}  # of an object that is counted as dropped already
-UNREAD = {"cuboid": "cuboids", "skeleton": "skeletons"}  # tags of CVAT that Datumaro leaves out
+UNREAD = {"cuboid": "cuboids", "skeleton": "skeletons"}  # tags of CVAT that Datumaro leaves out, or stumbles over
+IMAGES, MASKS = "JPEGImages", "SegmentationClass"  # folders of Pascal VOC beside each other
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,61 +38,78 @@ class Staged:
         plugin: Datumaro's name of the format.
         file: that the user knows, for messages.
         stated: id that Datumaro gives an item -> name of its photograph in the file; where it is missing, the item's.
-        options: of the plugin.
         stretched: as `Picture.stretched`.
     """
 
     path: Path
     plugin: str
     file: Path
-    stated: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    stated: Mapping[str, str]
     stretched: bool = False
 
 
-def coco(file: Path, stage: Path, dropped: collections.Counter[str]) -> Staged:
+def _coco(files: Sequence[Path], stage: Path, dropped: collections.Counter[str]) -> Staged:
     """Stages a COCO file: instances with polygons and RLE, as COCO, CVAT, Label Studio and others write them.
 
     Args:
-        file: the JSON file.
+        files: the JSON file.
         stage: an empty folder.
-        dropped: counts annotations that cannot be handed on.
+        dropped: counts annotations that are not handed on.
 
     Raises:
-        DataError: the file does not hold images, annotations and categories.
+        DataError: the file does not hold images, annotations and categories, or an id is there twice.
     """
+    (file,) = files
     content = storage.read_json(file, DataError)
     try:
-        images = {str(image["id"]): (n, image) for n, image in enumerate(content["images"], 1)}
-        names = list(dict.fromkeys(str(category["name"]) for category in content["categories"]))
-        known = {category["id"]: names.index(str(category["name"])) + 1 for category in content["categories"]}
-        stated = {str(n): str(image["file_name"]).replace("\\", "/") for n, image in images.values()}
-        sizes = {n: [image.get(key) for key in SIDES] for n, image in images.values()}
+        images = _by_id(content["images"], "file_name")
+        categories = _by_id(content["categories"], "name")
+        names = {name: n for n, name in enumerate(dict.fromkeys(c["name"] for c in categories.values()), 1)}
+        numbers = {key: n for n, key in enumerate(images, 1)}
+        sizes = {key: [image.get(side) for side in SIDES] for key, image in images.items()}
         annotations: list[dict[str, Any]] = []
         for annotation in content["annotations"]:
-            number, _ = images.get(str(annotation["image_id"]), (None, None))
-            if number is None or annotation.get("category_id") not in known:
-                dropped[HOMELESS if number is None else NAMELESS] += 1
-                continue
-            # The ids are in the order of the file, which Datumaro reverses.
-            given = {"id": len(annotations) + 1, "image_id": number, "category_id": known[annotation["category_id"]]}
-            found = {"iscrowd": int(bool(annotation.get("iscrowd"))), "bbox": annotation.get("bbox") or []}
-            area = _segmentation(annotation.get("segmentation"), sizes[number], dropped)
-            annotations.append({**given, **found, **area})
+            image, category = str(annotation["image_id"]), str(annotation.get("category_id"))
+            if image not in images or category not in categories:
+                dropped[HOMELESS if image not in images else NAMELESS] += 1
+            elif area := _area(annotation, sizes[image], dropped):
+                # The ids are in the order of the file, which Datumaro reverses.
+                ids = {"id": len(annotations) + 1, "image_id": numbers[image]}
+                kind = {"category_id": names[categories[category]["name"]], "iscrowd": 0}
+                annotations.append({**ids, **kind, "segmentation": area, "bbox": []})
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         what = f"{error} is missing" if isinstance(error, LookupError) else str(error)
         raise DataError(f"{file}: no COCO file: {what}.") from None
     made = {
-        "images": [{"id": n, "file_name": f"{n}.png", **_stated(sizes[n])} for n in sizes],
-        "categories": [{"id": n, "name": name} for n, name in enumerate(names, 1)],
+        "images": [{"id": n, "file_name": f"{n}.png", **_stated(sizes[key])} for key, n in numbers.items()],
+        "categories": [{"id": n, "name": name} for name, n in names.items()],
         "annotations": annotations,
     }
     (stage / "images").mkdir()
-    (stage / "annotations").mkdir()
-    path = stage / "annotations/instances_default.json"
-    path.write_text(json.dumps(made), encoding="utf-8")
+    path = _write(made, stage / "annotations/instances_default.json")
     contributor = (content.get("info") or {}).get("contributor") if isinstance(content.get("info"), dict) else ""
+    stated = {str(n): images[key]["file_name"].replace("\\", "/") for key, n in numbers.items()}
     return Staged(path, "coco_instances", file, stated, stretched=str(contributor).startswith("Label Studio"))
+
+
+def _by_id(listed: Sequence[Mapping[str, Any]], key: str) -> dict[str, Mapping[str, Any]]:
+    """Entries by their ids, some of which are texts in one place and numbers in another.
+
+    Raises:
+        TypeError: the entry of a key is no text.
+        ValueError: an id stands for two things.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for entry in listed:
+        if not isinstance(entry, dict):
+            raise TypeError(f"an entry with a {key} must be an object. Received: {storage.shown(json.dumps(entry))}")
+        if not isinstance(entry[key], str):
+            raise TypeError(f"{key} must be text. Received: {storage.shown(json.dumps(entry[key]))}")
+        other = found.setdefault(str(entry["id"]), entry)
+        if other[key] != entry[key]:
+            both = f"{storage.shown(other[key])} and {storage.shown(entry[key])}"
+            raise ValueError(f"id {entry['id']} must stand for one {key}. Received: {both}")
+    return found
 
 
 def _stated(size: list[Any]) -> dict[str, int]:
@@ -98,51 +117,58 @@ def _stated(size: list[Any]) -> dict[str, int]:
     return dict(zip(SIDES, size)) if all(type(side) is int and side > 0 for side in size) else {}
 
 
-def _segmentation(given: Any, size: list[Any], dropped: collections.Counter[str]) -> Mapping[str, Any]:
-    """Entries of an object: its segmentation without what would make Datumaro leave out the whole object or more."""
-    if isinstance(given, dict):
+def _area(annotation: Mapping[str, Any], size: list[Any], dropped: collections.Counter[str]) -> Any:
+    """An object's run lengths, or its polygons that can be read; nothing where it has no area, which is counted."""
+    given = annotation.get("segmentation")
+    if isinstance(given, dict) and given:
         if _stated(size) and given.get("size") != size:
             dropped[MISFIT] += 1
-            return COUNTED
-        return {"segmentation": given}
-    points = given if isinstance(given, list) else []
-    kept = [part for part in points if isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0]
-    for part in points:
-        if part and part not in kept:
-            dropped[LINES if isinstance(part, list) and len(part) == 4 else BROKEN] += 1
-    if kept or not any(points):
-        return {"segmentation": kept}
-    return COUNTED
+            return None
+        return given
+    parts = [part for part in given if part != []] if isinstance(given, list) else given
+    if not parts:
+        dropped[BOXES if annotation.get("bbox") else TAGS] += 1
+        return None
+    if not isinstance(parts, list) or not all(isinstance(part, list) for part in parts):
+        dropped[BROKEN] += 1
+        return None
+    read = [part for part in parts if all(type(n) in (int, float) and abs(n) <= FARTHEST for n in part)]
+    polygons = [part for part in read if len(part) >= 6 and len(part) % 2 == 0]
+    lines = sum(len(part) == 4 for part in read)
+    dropped[LINES] += lines
+    dropped[BROKEN] += len(parts) - len(polygons) - lines
+    return polygons
 
 
-def parse(file: Path) -> Any:
-    """The tree of an XML file; DataError, which names it, if it is none."""
-    from defusedxml import ElementTree  # comes with Datumaro
-
-    try:
-        return ElementTree.parse(file)
-    except Exception as error:  # entities that it refuses have errors of their own
-        raise DataError(f"{file}: no valid XML: {str(error).splitlines()[0]}.") from None
+def _write(content: Any, path: Path) -> Path:
+    path.parent.mkdir()
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
 
 
-def labelme_xml(source: Path, files: Iterable[Path]) -> Staged:
-    """The files of LabelMe's web tool as they are, of which Datumaro would not say which one is damaged."""
-    for file in files:
-        parse(file)
-    return Staged(source, "label_me", source)
+def _datumaro(files: Sequence[Path], stage: Path, dropped: collections.Counter[str]) -> Staged:
+    """Stages a file of Datumaro's own, as `_coco`."""
+    (file,) = files
+    content, stated = storage.read_json(file, DataError), {}
+    for n, item in enumerate(content["items"], 1):
+        if not isinstance(item, dict):
+            raise DataError(f"{file}: items must be objects. Received: {storage.shown(json.dumps(item))}.")
+        image = item["image"] if isinstance(item.get("image"), dict) else {}
+        stated[str(n)] = f"{file.stem}/{image.get('path') or item.get('id', n)}".replace("\\", "/")
+        item["id"] = str(n)
+        if image:
+            image["path"] = f"{n}.png"
+    _write(content, stage / "annotations/default.json")
+    return Staged(stage, "datumaro", file, stated)
 
 
-def cvat(file: Path, stage: Path, dropped: collections.Counter[str]) -> Staged:
-    """Stages "CVAT for images", or the tracks of "CVAT for video".
-
-    Args:
-        file: the XML file.
-        stage: an empty folder.
-        dropped: counts the shapes that Datumaro leaves out.
+def _cvat(files: Sequence[Path], stage: Path, dropped: collections.Counter[str]) -> Staged:
+    """Stages "CVAT for images", or the tracks of "CVAT for video", as `_coco`.
 
     Raises:
-        DataError: the file is no XML of CVAT.
+        DataError: the file is no XML, or an ellipse has no numbers.
     """
+    (file,) = files
     tree = parse(file)
     root, stated = tree.getroot(), {}
     (stage / "images").mkdir()
@@ -151,13 +177,13 @@ def cvat(file: Path, stage: Path, dropped: collections.Counter[str]) -> Staged:
         image.set("id", str(n))  # those of a project's tasks are not unique
         image.set("name", f"{n}.png")
         (stage / f"images/{n}.png").touch()  # Datumaro asks whether it is there, and no more
-        for mask in [mask for mask in image.iter("mask") if not _is_filled(mask)]:
-            image.remove(mask)
-            dropped[BROKEN] += 1
-    for ellipse in root.iter("ellipse"):
-        _as_polygon(ellipse, file)  # Datumaro leaves ellipses out, too
-    for tag, kind in UNREAD.items():
-        dropped[kind] += sum(1 for _ in root.iter(tag))
+    for parent in (*root.iter("image"), *root.iter("track")):
+        for shape in list(parent):
+            if shape.tag in UNREAD or (shape.tag == "mask" and not _is_filled(shape, parent)):
+                parent.remove(shape)
+                dropped[UNREAD.get(shape.tag, BROKEN)] += 1
+            elif shape.tag == "ellipse":
+                _as_polygon(shape, file)  # Datumaro leaves ellipses out, too
     for meta in root.iter("meta"):
         for part in (*meta.findall("job"), *meta.findall("project")):
             part.tag = "task"  # Datumaro knows no jobs, and takes a project apart by subsets
@@ -179,32 +205,44 @@ def _as_polygon(ellipse: Any, file: Path, corners: int = 180) -> None:
     ellipse.set("points", ";".join(f"{x + u * cos - v * sin:.2f},{y + u * sin + v * cos:.2f}" for u, v in rim))
 
 
-def _is_filled(mask: Any) -> bool:
-    """Whether the run lengths of CVAT's mask have the sum that they must have, which Datumaro does not ask."""
+def _is_filled(mask: Any, image: Any) -> bool:
+    """Whether CVAT's mask lies within its image and its run lengths fill it, which Datumaro does not ask.
+
+    Datumaro reads no masks of tracks, which do not say how large their image is.
+    """
     try:
+        left, top, width, height = (int(mask.get(key)) for key in ("left", "top", "width", "height"))
         runs = [int(run) for run in mask.get("rle", "").split(",")]
-        return min(runs) >= 0 and sum(runs) == int(mask.get("width")) * int(mask.get("height"))
+        inside = (
+            min(left, top) >= 0 and left + width <= int(image.get("width")) and top + height <= int(image.get("height"))
+        )
+        return inside and min(runs) >= 0 and sum(runs) == width * height
     except (TypeError, ValueError):
         return False
 
 
-def voc(source: Path, stage: Path) -> Staged:
-    """Stages Pascal VOC: the class masks, whole, or where there are none what Datumaro finds.
+def masks_above(file: Path) -> Path:
+    """The folder of Pascal VOC's masks that holds one, at any depth."""
+    return next((folder for folder in file.parents if folder.name == MASKS), file.parent)
+
+
+def _voc(files: Sequence[Path], stage: Path, dropped: collections.Counter[str]) -> Staged:
+    """Stages the masks of a Pascal VOC, as `_coco`.
 
     With the masks of objects, Datumaro would give each object the class of one of its pixels.
-
-    Args:
-        source: the folder that holds ImageSets, SegmentationClass and so on, or one above it.
-        stage: an empty folder.
     """
-    folders = [source, *(path.parent for depth in ("*", "*/*") for path in source.glob(f"{depth}/SegmentationClass"))]
-    masks = next((path for path in folders if (path / "SegmentationClass").is_dir()), None)
-    if masks is None:
-        return Staged(source, "voc", source)
-    for name in ("SegmentationClass", "labelmap.txt", "dataset_meta.json"):
-        if (masks / name).exists():
-            os.symlink((masks / name).resolve(), stage / name)
-    names = sorted(path.stem for path in (masks / "SegmentationClass").glob("*.png"))
+    masks, stated = masks_above(files[0]), {}
+    for name in ("labelmap.txt", "dataset_meta.json"):
+        if (masks.parent / name).exists():
+            shutil.copyfile(masks.parent / name, stage / name)
+    (stage / MASKS).mkdir()
+    for n, file in enumerate(files, 1):
+        shutil.copyfile(file, stage / MASKS / f"{n}.png")  # Datumaro refuses links to other folders
+        stated[str(n)] = (IMAGES / file.relative_to(masks).with_suffix("")).as_posix()
     (stage / "ImageSets/Segmentation").mkdir(parents=True)
-    (stage / "ImageSets/Segmentation/all.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    return Staged(stage, "voc_segmentation", masks)
+    (stage / "ImageSets/Segmentation/all.txt").write_text("".join(f"{n}\n" for n in stated), encoding="utf-8")
+    return Staged(stage, "voc_segmentation", masks, stated)
+
+
+Stage = Callable[[Sequence[Path], Path, collections.Counter[str]], Staged]
+FORMS: Mapping[str, Stage] = {"coco": _coco, "cvat": _cvat, "datumaro": _datumaro, "voc": _voc}

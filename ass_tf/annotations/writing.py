@@ -76,6 +76,8 @@ def _turned(picture: Picture, how: Stored) -> Picture | None:
     Tools show a photograph upright. Some state its size as it is stored.
     """
     size = picture.size or how.size
+    if size[0] * size[1] > images.MAX_PIXELS:
+        return None
     if picture.stretched and size == _lying(how) != how.size:
         scale = how.size[1] / size[1], how.size[0] / size[0]
         shapes = tuple(
@@ -84,8 +86,7 @@ def _turned(picture: Picture, how: Stored) -> Picture | None:
         )
         return dataclasses.replace(picture, shapes=shapes, size=how.size)
     fits = abs(size[1] * how.size[0] - how.size[1] * size[0]) <= SKEW * size[0] * how.size[1]
-    held = size[0] * size[1] <= images.MAX_PIXELS
-    return dataclasses.replace(picture, size=size) if held and (fits or size == _lying(how)) else None
+    return dataclasses.replace(picture, size=size) if fits or size == _lying(how) else None
 
 
 def _lying(how: Stored) -> tuple[int, int]:
@@ -173,7 +174,7 @@ def write(
     """
     check_out(out)
     found = collect(annotated, source, folder)
-    part = out.with_name(f".{out.name[:60]}.{secrets.token_hex(4)}.part")
+    part = out.absolute().with_name(f".{out.name[:60]}.{secrets.token_hex(4)}.part")
     try:
         (part / "images").mkdir(parents=True)
         (part / "labels").mkdir()
@@ -218,8 +219,7 @@ def _fill(
     if not labelled:
         dropped = ", ".join(f"{what}: {n}" for what, n in sorted(tally.dropped.items()) if n) or "none"
         raise DataError(f"{source}: some photograph must have a shape with an area. Received: {dropped}.")
-    validation = _set_aside(labelled, rules.validation, source)
-    learnt = [name for name in labelled if name not in set(validation)]
+    learnt, validation = set_aside(labelled, rules.validation, source)
     _write_lists(part, names, learnt, validation)
     counts = painter.pixels, painter.shapes, painter.objects, tally.dropped, tally.examples
     return Written(tuple(names), copied, learnt, validation, *counts)
@@ -231,6 +231,8 @@ def _names(annotated: Annotated, pictures: Iterable[Picture], fill: str | None, 
     names = [name for name in annotated.names if name in used]
     if fill is not None and fill not in names:
         names.append(fill)
+    if wrong := [name for name in names if any("\ud800" <= letter <= "\udfff" for letter in name)]:
+        raise DataError(f"{source}: names of classes must be UTF-8. Received: {storage.shown(wrong[0])}.")
     if len(names) > MOST:
         raise DataError(f"{source}: must have at most {MOST} classes. Received: {len(names)}.")
     return names
@@ -241,12 +243,17 @@ def _copy(path: Path, to: Path) -> None:
     shutil.copyfile(path, to)
 
 
-def _set_aside(labelled: Sequence[str], count: int, source: Path) -> list[str]:
-    """`count` of the names, evenly spread."""
+def set_aside(labelled: Sequence[str], count: int, source: Path) -> tuple[list[str], list[str]]:
+    """The names, but without `count` of them, evenly spread; and these.
+
+    Raises:
+        DataError: none would be left.
+    """
     if count >= len(labelled):
         rule = f"--validation must be less than {len(labelled)}, the photographs with a label"
         raise DataError(f"{source}: {rule}. Received: {count}.")
-    return [labelled[(2 * n + 1) * len(labelled) // (2 * count)] for n in range(count)]
+    aside = [labelled[(2 * n + 1) * len(labelled) // (2 * count)] for n in range(count)]
+    return sorted(set(labelled) - set(aside)), aside
 
 
 def _write_lists(part: Path, names: Sequence[str], learnt: Sequence[str], validation: Sequence[str]) -> None:

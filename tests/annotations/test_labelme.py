@@ -61,6 +61,26 @@ def test_a_mask_that_leaves_the_photograph_is_cut(convert, tmp_path):
     assert found.sum() == 3 * 4 + 2 * 3
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PPM"])
+def test_a_mask_is_a_png_and_nothing_else(kind, convert, tmp_path, capsys):
+    """Pillow hands some forms to other programs."""
+    stream = io.BytesIO()
+    Image.new("L", (3, 2), 255).save(stream, kind)
+    mask = base64.b64encode(stream.getvalue()).decode()
+    shapes = [labelme_shape("road", ROAD), labelme_shape("dog", [(1, 1), (3, 2)], "mask", mask=mask)]
+    tool_files.labelme(tmp_path / "source", shapes=shapes)
+    assert convert() == 0
+    assert counted(capsys.readouterr().out) == {"shapes that cannot be read": 1}
+
+
+@pytest.mark.parametrize(("height", "width"), [(10**400, 10**400), (40 * 10**5, 60 * 10**5)])
+def test_a_size_that_nothing_can_have_is_another_shape(height, width, convert, tmp_path, capsys):
+    tool_files.labelme(tmp_path / "source")
+    tool_files.labelme(tmp_path / "source", "huge", imageHeight=height, imageWidth=width)
+    assert convert() == 0
+    assert counted(capsys.readouterr().out) == {"annotations made for another shape of their photograph: huge": 1}
+
+
 def test_files_of_the_first_versions_have_polygons_only(convert, tmp_path):
     tool_files.labelme(
         tmp_path / "source", shapes=[{"label": "car", "line_color": None, "points": [[0, 0], [9, 0], [0, 9]]}]
@@ -98,6 +118,7 @@ def damaged(**changes):
         (damaged(shapes=[{"points": []}]), "/street.json: shapes[0]: 'label' is missing."),
         (damaged(shapes=[labelme_shape("a", [(1, 2, 3)])]), "shapes[0]: a point must be [x, y]. Received: [1, 2, 3]."),
         (damaged(shapes=[labelme_shape("a", [(1, 2), (3, float("nan"))])]), "shapes[0]: a coordinate must be a number"),
+        (damaged(shapes=[labelme_shape("a", [(1, 2), (3, 10**400)])]), "shapes[0]: a coordinate must be a number"),
         (damaged(shapes=[labelme_shape("a", [(1, 2), (3, 4)], "mask")]), "shapes[0]: a mask must be a PNG in base 64."),
         (damaged(), "some photograph must have a shape with an area. Received: none."),
     ],
@@ -124,6 +145,7 @@ print(status, [name for name in ("tensorflow", "keras", "datumaro") if name in s
 
 def test_labelme_needs_neither_datumaro_nor_tensorflow_and_others_say_what_to_install(tmp_path):
     tool_files.labelme(tmp_path / "labelme")
+    (tmp_path / "labelme/street.png.aux.xml").write_text("<PAMDataset></PAMDataset>")  # as QGIS writes it
     tool_files.coco(tmp_path / "coco")
     words = [sys.executable, "-c", CODE, str(tmp_path / "labelme"), str(tmp_path / "coco")]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)

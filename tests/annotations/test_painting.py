@@ -1,6 +1,7 @@
 """Which pixels a shape has, and which of two shapes lies above."""
 
 import collections
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -39,6 +40,16 @@ def test_neighbours_share_no_pixel_and_leave_none():
     left, right = [(0, 0), (2.5, 0), (2.5, 5), (0, 5)], [(2.5, 0), (5, 0), (5, 5), (2.5, 5)]
     both = sum(inside(np.array(points, float), 5, 5).astype(int) for points in (left, right))
     assert (both == 1).all()
+
+
+@pytest.mark.parametrize("ends", [[(0.7, 0.9), (16.0, 18.0)], [(1 / 3, 0), (11 / 3, 10)], [(9.2, 11.6), (0.1, 0.2)]])
+def test_neighbours_agree_on_their_edge_whichever_way_and_wherever_each_is_drawn(ends):
+    """The edge goes through centres, or close to some: its pixels are found with one rounding."""
+    y0, y1 = (y for _, y in ends)
+    shapes = [shape("a", [*ends, (-5, y1), (-5, y0)]), shape("b", [*ends[::-1], (30, y0), (30, y1)])]
+    (left,), (right,) = ([paint([one], (20, 20), IDS)[0] != 255] for one in shapes)
+    rows = (np.arange(20) + 0.5 >= min(y0, y1)) & (np.arange(20) + 0.5 < max(y0, y1))
+    assert (left.astype(int) + right == rows[:, None]).all()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -94,6 +105,16 @@ def test_equal_areas_lie_in_the_order_of_the_file():
 def test_shapes_to_ignore_and_uncovered_pixels_may_differ():
     label, _ = paint([shape(None, square(0, 0, 1)), shape("a", square(1, 0, 1))], (1, 3), IDS, uncovered=1)
     assert label.tolist() == [[255, 0, 1]]
+
+
+def test_hundreds_of_large_shapes_take_no_more_memory_than_one():
+    """150 masks of 500 x 1000 pixels would take 75 MB."""
+    shapes = [shape("a", [(0, 0), (1000, 0), (1000, 500 - n / 10), (0, 500)]) for n in range(150)]
+    tracemalloc.start()
+    paint(shapes, (500, 1000), IDS)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20e6
 
 
 def test_what_has_no_pixel_is_counted():

@@ -268,7 +268,6 @@ def test_background_of_pascal_voc_is_no_class_and_ignored_pixels_stay_so(convert
 
 
 def test_boxes_of_pascal_voc_make_no_labels(convert, tmp_path, capsys):
-    pytest.importorskip("datumaro")
     tool_files.photograph(tmp_path / "source/JPEGImages/street.jpg")
     box = "<bndbox><xmin>8</xmin><ymin>12</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>"
     head = "<folder>VOC2012</folder><filename>street.jpg</filename>"
@@ -280,7 +279,8 @@ def test_boxes_of_pascal_voc_make_no_labels(convert, tmp_path, capsys):
     (tmp_path / "source/ImageSets/Main").mkdir(parents=True)
     (tmp_path / "source/ImageSets/Main/train.txt").write_text("street\n")
     assert convert() == 1
-    assert capsys.readouterr().err.endswith("some photograph must have a shape with an area. Received: boxes: 1.\n")
+    error = "Pascal VOC must hold masks in SegmentationClass. Received: boxes, which have no outline to paint."
+    assert capsys.readouterr().err == f"error: {tmp_path}/source/Annotations/street.xml: {error}\n"
 
 
 def test_a_colour_that_pascal_vocs_label_map_lacks_is_named(convert, tmp_path, capsys):

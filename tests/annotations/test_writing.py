@@ -3,11 +3,15 @@
 import base64
 import json
 import shutil
+import time
+from pathlib import Path
 
 import pytest
 import tool_files
 from PIL import Image
 from tool_files import CAR, ROAD, counted, label_of, labelme_shape
+
+from ass_tf.annotations.writing import set_aside
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
@@ -199,6 +203,29 @@ def test_what_cannot_be_used_is_refused_in_one_line(convert, tmp_path, capsys):
     assert convert("--format", "labelme") == 0
     assert convert("--format", "labelme") == 1
     assert error().endswith("set: --out must name a new folder. Received: one that is there.")
+
+
+def test_setting_aside_takes_no_longer_where_there_are_many():
+    names = [f"{n:06}" for n in range(60_000)]
+    begin = time.monotonic()
+    learnt, aside = set_aside(names, 20_000, Path("source"))
+    assert time.monotonic() - begin < 2
+    assert sorted([*learnt, *aside]) == names
+    assert learnt[:4] == ["000000", "000002", "000003", "000005"]
+
+
+def test_a_class_whose_name_is_no_text_is_shown(convert, tmp_path, capsys):
+    tool_files.labelme(tmp_path / "source", shapes=[labelme_shape("car \ud83d", CAR)])
+    assert convert() == 1
+    error = f"error: {tmp_path}/source: names of classes must be UTF-8. Received: car \\ud83d.\n"
+    assert capsys.readouterr().err.endswith(error)
+    assert not (tmp_path / "set").exists()
+
+
+def test_names_of_signs_are_not_taken_for_spellings_of_each_other(convert, tmp_path, capsys):
+    tool_files.labelme(tmp_path / "source", shapes=[labelme_shape("+", CAR), labelme_shape("-", ROAD)])
+    assert convert() == 0
+    assert "note: " not in capsys.readouterr().out
 
 
 def test_too_many_classes_are_refused(convert, tmp_path, capsys):
