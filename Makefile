@@ -43,7 +43,7 @@ test-serving: $(VENV)/.schemas
 
 # The web page in chromium, with onnxruntime-web from npm.
 test-page: $(VENV)/.page/.installed
-	ONNXRUNTIME_WEB=$(VENV)/.page/node_modules/onnxruntime-web $(RUN) -m pytest -q -m "slow or not slow" tests/commands/test_page.py tests/commands/test_page_in_browser.py
+	ONNXRUNTIME_WEB=$(VENV)/.page/node_modules/onnxruntime-web $(RUN) -m pytest -q -m "slow or not slow" $(wildcard tests/commands/test_page*.py)
 
 # Videos and trackers by the packages that they need; annotations by Datumaro, which holds others to older versions.
 test-tools: $(VENV)/.tools $(LABELS)/.installed

@@ -55,8 +55,8 @@ def describe(model: Path) -> dict[str, Any]:
     try:
         described = onnx.load_model_from_string(content)
         about = {entry.key: entry.value for entry in described.metadata_props}
-        image = described.graph.input[0]
-        if (image.name, image.type.tensor_type.elem_type) != ("image", onnx.TensorProto.UINT8):
+        images = [given.type.tensor_type for given in described.graph.input if given.name == "image"]
+        if [image.elem_type for image in images] != [onnx.TensorProto.UINT8]:
             raise ValueError("it lacks an input image of uint8")
         height, width = (int(side) for side in json.loads(about["size"]))
         columns = (json.loads(about[key]) for key in ("train_ids", "class_names", "colours"))
@@ -68,7 +68,7 @@ def describe(model: Path) -> dict[str, Any]:
         raise ValueError(f"{model}: no model of ass-tf export (it lacks {error}).") from None
     except Exception as error:  # onnx and protobuf raise many kinds
         raise ValueError(f"{model}: no model of ass-tf export ({terminal.reason(error)}).") from None
-    fixed = [dim.dim_value or None for dim in image.type.tensor_type.shape.dim[:3]]
+    fixed = [dim.dim_value or None for dim in images[0].shape.dim[:3]]
     known = {
         # The digest keeps browsers from running the model of an earlier page, which they may hold.
         "file": f"model.onnx?{hashlib.sha256(content).hexdigest()[:12]}",
@@ -146,11 +146,13 @@ def check_out(out: Path) -> None:
         return
     if Path.cwd().is_relative_to(out):
         raise ValueError(f"--out must not be the folder in which the command runs. Received: {out}.")
-    inside = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir())
+    found = (path for path in out.rglob("*") if path.is_symlink() or not path.is_dir())
+    inside = sorted(path.relative_to(out).as_posix() for path in found)
     page = storage.read_json(out / "page.json", missing={}) if inside else {"made_by": MADE_BY}
-    if page.get("made_by") != MADE_BY:
+    earlier = page.get("files", [])
+    if page.get("made_by") != MADE_BY or not isinstance(earlier, list):
         raise ValueError(f"--out must be a new or empty folder, or an earlier page. Received: {out}.")
-    strange = [name for name in inside if name not in page.get("files", [])]
+    strange = [name for name in inside if name not in earlier]
     if strange:
         raise ValueError(f"--out is replaced, so it must hold nothing but an earlier page. {out} holds {strange[0]}.")
 
@@ -162,11 +164,13 @@ def write(model: Path, out: Path, runtime: Path | None, examples: Sequence[Path]
         about: what is in its page.json.
 
     Raises:
-        ValueError: as `describe`, `find_runtime`, `check_examples`, `check_out`.
+        ValueError: as `describe`, `find_runtime`, `check_examples`, `check_out`; or the title is no line of text.
         OSError: a file cannot be read or written.
     """
     out = Path(os.path.realpath(out))
     check_out(out)
+    if title is not None:
+        storage.check_name(title, "--title")
     about = {"made_by": MADE_BY, "title": title or model.stem, "ass_tf_version": ass_tf.__version__, **describe(model)}
     about["runtime"], libraries = find_runtime(runtime)
     about["examples"] = check_examples(examples)
@@ -214,7 +218,7 @@ def _replace(unfinished: Path, out: Path) -> None:
     os.rename(out, earlier)
     try:
         os.rename(unfinished, out)
-    except OSError:
+    except BaseException:  # Ctrl-C, too
         os.rename(earlier, out)
         raise
     shutil.rmtree(earlier, ignore_errors=True)

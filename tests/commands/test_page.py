@@ -102,7 +102,7 @@ def test_only_a_page_without_a_runtime_may_load_from_elsewhere(model, runtime, t
     assert [text for text in texts if re.search(r"https?://", text)] == []
 
 
-def test_title_and_file_names_are_text_on_the_page(model, tmp_path):
+def test_title_and_file_names_are_text_on_the_page(model, tmp_path, capsys):
     odd = tmp_path / "a [1]*? %20#&<b>.onnx"
     shutil.copy(model, odd)
     assert call(odd, "--out", tmp_path / "one") == 0
@@ -111,6 +111,8 @@ def test_title_and_file_names_are_text_on_the_page(model, tmp_path):
     assert "<h1>a [1]*? %20#&amp;&lt;b&gt;</h1>" in one
     assert "Model: a [1]*? %20#&amp;&lt;b&gt;.onnx, " in one
     assert "<title>&quot;&lt;i&gt;$title &amp; co</title>" in two
+    for title in ("", "no \udcff UTF-8", "two\nlines"):
+        assert refused(capsys, model, "--out", tmp_path / "three", "--title", title).startswith("--title must ")
 
 
 def test_a_second_call_replaces_the_page(model, runtime, photograph, tmp_path):
@@ -141,6 +143,16 @@ def test_a_folder_with_anything_else_is_refused_and_stays(model, tmp_path, monke
     assert files_in(tmp_path / "mine") == ["thesis.tex"]
 
 
+def test_a_link_in_the_folder_is_something_else(model, tmp_path, capsys):
+    assert call(model, "--out", tmp_path / "page") == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "page/more").symlink_to(tmp_path / "mine")
+    assert refused(capsys, model, "--out", tmp_path / "page").endswith("holds more.")
+    assert (tmp_path / "page/more").is_symlink()
+    (tmp_path / "page/page.json").write_text(json.dumps({"made_by": page.MADE_BY, "files": None}))
+    assert "or an earlier page" in refused(capsys, model, "--out", tmp_path / "page")
+
+
 def test_a_write_that_fails_leaves_the_earlier_page(model, runtime, tmp_path, monkeypatch, capsys):
     out = tmp_path / "page"
     assert call(model, "--out", out) == 0
@@ -163,19 +175,30 @@ def test_a_write_that_fails_leaves_the_earlier_page(model, runtime, tmp_path, mo
 
     monkeypatch.setattr(page.os, "rename", stubborn)
     assert refused(capsys, model, "--out", out) == f"{out}: Permission denied."
+
+    def interrupted(source, target):
+        if str(source).endswith(".part"):
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(page.os, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        call(model, "--out", out)
     assert {name: (out / name).read_bytes() for name in files_in(out)} == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_files_that_are_no_models_are_refused_by_name(model, tmp_path, capsys):
     (tmp_path / "text.onnx").write_text("nothing")
+    (tmp_path / "empty.onnx").write_bytes(b"")
     bare = onnx.load(str(model))
     del bare.metadata_props[:]
     onnx.save(bare, tmp_path / "bare.onnx")
     other = onnx.load(str(model))
     other.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     onnx.save(other, tmp_path / "float.onnx")
-    for name, reason in (("none", "No such file"), ("bare", "it lacks 'size'"), ("float", "input image of uint8")):
+    reasons = {"none": "No such file", "bare": "it lacks 'size'", "empty": "input image", "float": "image of uint8"}
+    for name, reason in reasons.items():
         line = refused(capsys, tmp_path / f"{name}.onnx", "--out", tmp_path / "page")
         assert line.startswith(f"{tmp_path / name}.onnx: ")
         assert reason in line

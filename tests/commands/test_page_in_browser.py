@@ -1,105 +1,21 @@
 """The web page in chromium with onnxruntime-web, which `make test-page` installs; skipped where either is missing."""
 
-import base64
 import json
-import os
 import shutil
-from pathlib import Path
 
 import browser
 import exports
 import numpy as np
 import onnx
 import pytest
-import small_runs
-from PIL import Image, PngImagePlugin
+from PIL import Image
+from web_pages import MARKS, OPTIONS, PACKAGE, PHONE, SHOWN, choose, expected, labels_of, make, opened
 
 from ass_tf import page
 from ass_tf.export import onnx_graph, precision, to_onnx
-from street_inference import images, segmenter
 
-INSTALLED = small_runs.ROOT / ".venv/.page/node_modules/onnxruntime-web"
-PACKAGE = Path(os.environ.get("ONNXRUNTIME_WEB", INSTALLED)).resolve()
-MISSING = [name for name, found in (("chromium", browser.CHROMIUM), ("onnxruntime-web", PACKAGE.is_dir())) if not found]
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=f"{' and '.join(MISSING)} not installed")]
-PHONE = "phone.test"  # a name of this machine that is not localhost
-OPTIONS = (
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    f"--host-resolver-rules=MAP {PHONE} 127.0.0.1",
-)
+pytestmark = MARKS
 SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--enable-features=Vulkan", "--use-webgpu-adapter=swiftshader")
-SHOWN = "document.getElementById('name').textContent"
-LABELS = """(() => { const { width, height } = document.getElementById('cover');
-    const { data } = document.getElementById('cover').getContext('2d').getImageData(0, 0, width, height);
-    return [width, height, btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join(''))]; })()"""
-
-
-def make(model, out, *examples, runtime=PACKAGE):
-    words = ["--runtime", runtime] if runtime else []
-    words += ["--examples", *examples] if examples else []
-    assert page.main([str(word) for word in (model, "--out", out, *words)]) == 0
-    return out
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser.Browser(*OPTIONS) as opened:
-        opened.prepare(browser.FOUR_CORES)
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def photographs(scenes, tmp_path_factory):
-    """Three at the model's size, three larger ones of odd sizes; what changes colours and turns pictures is in some."""
-    folder = tmp_path_factory.mktemp("photographs")
-    drawn = sorted((scenes / "cityscapes").rglob("*_leftImg8bit.png"))[:3]
-    brighter, turned = PngImagePlugin.PngInfo(), Image.Exif()
-    brighter.add(b"gAMA", (100000).to_bytes(4, "big"))  # a gamma of 1, which Python does not apply
-    turned[0x0112] = 6  # a quarter turn
-    for number, file in enumerate(drawn):
-        with Image.open(file) as opened:
-            opened.resize((64, 32)).save(folder / f"{number} fits.png")
-            opened.resize((127, 85 - number)).save(folder / f"{number} larger.png", pnginfo=brighter)
-    with Image.open(drawn[0]) as opened:
-        opened.resize((96, 64)).save(folder / "turned.jpg", exif=turned, quality=95)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def site(model, photographs, tmp_path_factory):
-    return make(model, tmp_path_factory.mktemp("site") / "page", *sorted(photographs.iterdir()))
-
-
-def choose(chromium, control, value):
-    chromium.run(
-        f"(() => {{ const control = document.getElementById('{control}'); control.value = '{value}'; "
-        "control.dispatchEvent(new Event('change')); })()"
-    )
-
-
-def labels_of(chromium, folder, number):
-    """Name and label map of an example once the page shows it, read from the colours on the page."""
-    about = json.loads((folder / "page.json").read_text())
-    name = about["examples"][number]["name"]
-    chromium.run(f"{SHOWN} = ''; document.querySelectorAll('#thumbnails button')[{number}].click()")
-    chromium.wait(f"{SHOWN} === {json.dumps(name)}")
-    width, height, data = chromium.run(LABELS)
-    pixels = np.frombuffer(base64.b64decode(data), np.uint8).reshape(height, width, 4)[..., :3]
-    labels = np.full((height, width), 255, np.uint8)
-    for known in about["classes"]:
-        labels[(pixels == list(bytes.fromhex(known["colour"][1:]))).all(-1)] = known["id"]
-    return name, labels
-
-
-def expected(model, file, side):
-    known = segmenter.Segmenter(model)
-    return known.maps(images.shrink(images.decode(file), side, known.fixed[1:])[None])[0, 0]
-
-
-def opened(chromium, address):
-    chromium.open(address)
-    chromium.wait("document.getElementById('run-seconds').value")
 
 
 @pytest.mark.parametrize("headers", [None, browser.ISOLATED], ids=["as http.server serves", "isolated"])
@@ -124,37 +40,6 @@ def test_labels_are_those_of_python_and_photographs_stay(chromium, site, model, 
     assert {path.partition("?")[0] for _, path in asked} <= {*files, "/"}
     assert {method for method, _ in asked} == {"GET"}
     assert chromium.complaints() == []
-
-
-def test_shares_are_sorted_and_the_class_under_the_pointer_is_named(chromium, site):
-    with browser.serving(site) as (address, _):
-        opened(chromium, address)
-        _, labels = labels_of(chromium, site, 1)
-        about = json.loads((site / "page.json").read_text())
-        rows = chromium.run("[...document.querySelectorAll('#classes tr')].map((row) => row.innerText.split('\\t'))")
-        counts = np.bincount(labels.ravel(), minlength=len(about["classes"]))
-        assert rows[0][0] == about["classes"][counts.argmax()]["name"]
-        assert rows[0][1] == f"{100 * counts.max() / labels.size:.1f} %"
-        assert len(rows) == len(about["classes"])
-        chromium.run(
-            "(() => { const { left, top } = document.getElementById('cover').getBoundingClientRect(); "
-            "document.getElementById('stage').dispatchEvent("
-            "new PointerEvent('pointermove', { clientX: left + 1, clientY: top + 1 })); })()"
-        )
-        assert chromium.run("document.getElementById('pointed').value") == about["classes"][labels[0, 0]]["name"]
-
-
-def test_page_fits_a_phone_and_follows_a_dark_system(chromium, site):
-    colours = set()
-    with browser.serving(site) as (address, _):
-        opened(chromium, address)
-        for width, dark, phone in ((360, False, True), (360, True, True), (1280, False, False)):
-            chromium.show(width, dark=dark, phone=phone)
-            assert chromium.run("document.documentElement.scrollWidth") <= width
-            colours.add(tuple(chromium.run("Object.values((({ color, backgroundColor }) => "
-                "({ color, backgroundColor }))(getComputedStyle(document.body)))")))  # fmt: skip
-    chromium.show(1280)
-    assert len(colours) == 2
 
 
 def test_opened_files_are_shown_and_a_broken_one_is_named(chromium, site, photographs, tmp_path):
@@ -296,3 +181,25 @@ def test_runtime_comes_from_another_server_where_it_was_not_copied(chromium, mod
                 name, labels = labels_of(chromium, folder, 0)
             np.testing.assert_array_equal(labels, expected(model, photographs / name, 64))
     assert any(path.endswith(page.BINARIES["wasm"]) for _, path in asked)
+
+
+def test_browser_asks_nobody_but_the_server_of_the_page(site, photographs, tmp_path):
+    log = tmp_path / "log.json"
+    with browser.serving(site) as (address, _):
+        with browser.Browser(*OPTIONS, *SOFTWARE_GPU, f"--log-net-log={log}") as watched:
+            opened(watched, address)
+            watched.choose("#files", photographs / "turned.jpg")
+            watched.wait(f"{SHOWN} === 'turned.jpg'")
+            watched.run("document.getElementById('camera').click()")
+            watched.wait(f"{SHOWN} === 'Camera'")
+        asked = requests(log, address.rstrip("/"))
+    assert f"{address}model.onnx" in {url.partition("?")[0] for url in asked}
+    assert [url for url in asked if not url.startswith(("blob:", "data:", address))] == []
+
+
+def requests(log, origin):
+    """Addresses that a page and its workers asked for, by the browser's own log of the network."""
+    noted = json.loads(log.read_text())
+    start = noted["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
+    events = [event["params"] for event in noted["events"] if event["type"] == start and "params" in event]
+    return [event["url"] for event in events if event.get("initiator") == origin]

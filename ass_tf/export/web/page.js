@@ -1,12 +1,13 @@
 /** The page: photographs and pictures of the camera through the model, one at a time, the newest wish first. */
 
+import { complain, quieten, say, warn } from "./messages.js";
 import { Camera, decode, read, readsExactly } from "./pictures.js";
 import { shrunkSize } from "./resize.js";
 import { Segmenter, findGPU } from "./segmenter.js";
 import { View } from "./view.js";
 
 const SIDES = [256, 512, 640, 1024];
-const PATIENCE = 3000; // milliseconds after which a picture that nobody wants any more is given up
+const PATIENCE = 3000; // milliseconds that a picture has if nobody wants it any more
 const byId = (id) => document.getElementById(id);
 
 class Page {
@@ -14,7 +15,6 @@ class Page {
     this.about = about;
     this.view = new View(about.classes);
     this.camera = null; // while it is on
-    this.began = null; // while the model runs: since when
     this.wish = 0; // counts what was asked for, so that an older one can tell that it is no longer wanted
   }
 
@@ -35,10 +35,11 @@ class Page {
   #load() {
     this.segmenter?.close();
     const provider = byId("run-on").value;
-    const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+    const { bytes } = this.about.model;
     say("Loading the runtime and the model …");
     const segmenter = new Segmenter(this.about, provider, (loaded) => {
-      say(`Loading: ${megabytes(loaded)} of ${megabytes(this.about.model.bytes)} MB of the model …`);
+      const tenths = Math.floor((10 * loaded) / bytes); // more steps would be a burden to who hears them
+      say(`Loading: ${10 * tenths} % of the model's ${(bytes / 1e6).toFixed(1)} MB …`);
     });
     this.segmenter = segmenter;
     segmenter.ready.then(
@@ -47,16 +48,24 @@ class Page {
         if (segmenter !== this.segmenter) {
           return;
         }
+        segmenter.close(); // what still comes is of no use
         say("");
-        if (provider === "webgpu") {
-          warn(`WebGPU does not take the model (${error.message}). WebAssembly runs it instead.`);
-          byId("run-on").value = "wasm";
-          this.#reload();
-        } else {
+        if (!this.#leaveGPU(`WebGPU does not take the model (${error.message}).`)) {
           warn(error.message);
         }
       },
     );
+  }
+
+  /** Goes on in WebAssembly, and returns true, if it was the GPU that failed. */
+  #leaveGPU(failure) {
+    if (this.segmenter.provider !== "webgpu") {
+      return false;
+    }
+    warn(`${failure} WebAssembly runs it instead.`);
+    byId("run-on").value = "wasm";
+    this.#reload();
+    return true;
   }
 
   #reload() {
@@ -119,7 +128,7 @@ class Page {
   #thumbnail(name, address, find) {
     const button = document.createElement("button");
     const image = document.createElement("img");
-    Object.assign(image, { src: address, alt: "", decoding: "async" });
+    Object.assign(image, { alt: "", decoding: "async", loading: "lazy", src: address }); // there may be hundreds
     Object.assign(button, { type: "button", title: name });
     button.setAttribute("aria-label", `Show ${name}`);
     image.addEventListener("error", () => button.replaceChildren("?"));
@@ -137,7 +146,7 @@ class Page {
     return response.blob();
   }
 
-  async #show(button, name, find) {
+  #show(button, name, find) {
     this.#stopCamera();
     this.chosen?.removeAttribute("aria-current");
     this.chosen = button;
@@ -145,21 +154,11 @@ class Page {
     button.scrollIntoView({ block: "nearest", inline: "nearest" });
     quieten();
     byId("result").setAttribute("aria-busy", "true");
-    if (this.began !== null && performance.now() - this.began > PATIENCE) {
-      this.#load();
-    }
-    await this.#try(name, async () => {
-      const bitmap = await decode(await find());
-      return () => {
-        const picture = read(bitmap, bitmap.width, bitmap.height);
-        bitmap.close();
-        return picture;
-      };
-    });
+    this.#try(name, async () => decode(await find()));
   }
 
   async #film() {
-    const wish = ++this.wish;
+    const wish = this.wish;
     const camera = new Camera();
     quieten();
     byId("camera").disabled = true;
@@ -179,10 +178,10 @@ class Page {
     this.chosen?.removeAttribute("aria-current");
     this.chosen = null;
     byId("camera").textContent = "Stop the camera";
-    let frame;
-    do {
-      frame = await camera.next();
-    } while (frame && (await this.#try("Camera", async () => () => frame)));
+    let goesOn = true;
+    while (goesOn && (await camera.comes())) {
+      goesOn = await this.#try("Camera", () => camera.picture());
+    }
     if (camera === this.camera) {
       this.#stopCamera();
     }
@@ -197,56 +196,78 @@ class Page {
   /**
    * Segments and shows a picture, unless something else is asked for meanwhile.
    * @param {string} name of the picture
-   * @param {() => Promise<() => {canvas, pixels}>} prepare decodes it, and returns what reads it
-   * @returns {Promise<boolean>} whether it is shown
+   * @param {() => Promise<ImageBitmap>} prepare decodes it
+   * @returns {Promise<boolean>} whether it had no error and nothing else is asked for
    */
   async #try(name, prepare) {
     const wish = ++this.wish;
-    const segmenter = this.segmenter;
-    const isWanted = () => wish === this.wish && segmenter === this.segmenter;
+    const isWanted = () => wish === this.wish;
+    let bitmap = null;
     try {
-      const [picture, decoding] = await timed(prepare);
-      const isReady = await segmenter.ready.then(() => true, () => false); // the reason is on the page already
-      if (!isReady || !isWanted()) {
+      const [decoded, decoding] = await timed(prepare);
+      bitmap = decoded;
+      const segmenter = await this.#turn(isWanted);
+      if (!segmenter) {
         return false;
       }
-      const [{ canvas, pixels }, reading] = await timed(picture);
+      const [{ canvas, pixels }, reading] = await timed(() => read(bitmap));
+      bitmap.close(); // now, since it may be large
       const side = Number(byId("side").value);
       const size = shrunkSize(canvas.width, canvas.height, side, this.about.fixed.slice(1));
-      const { labels, seconds } = await this.#segment(segmenter, pixels, size);
-      if (!isWanted()) {
-        return false;
+      const found = await this.#segment(segmenter, pixels, size);
+      if (found && isWanted()) {
+        const seconds = { run: found.seconds.run, read: decoding + reading + found.seconds.shrink };
+        this.view.show(canvas, name, { labels: found.labels, size, seconds }, segmenter.name);
       }
-      const spent = { run: seconds.run, read: decoding + reading + seconds.shrink };
-      this.view.show(canvas, name, { labels, size, seconds: spent }, segmenter.name);
-      return true;
+      return isWanted();
     } catch (error) {
-      if (wish === this.wish) {
+      if (isWanted()) {
         complain(`${name}: ${error.message}`);
         byId("result").hidden = true; // it is of another picture
       }
       return false;
     } finally {
-      if (wish === this.wish) {
+      bitmap?.close();
+      if (isWanted()) {
         byId("result").removeAttribute("aria-busy");
       }
     }
   }
 
+  /** The segmenter once it is free; null without a model, as the page says by then, and where nobody waits any more. */
+  async #turn(isWanted) {
+    for (;;) {
+      const segmenter = this.segmenter;
+      const isReady = await segmenter.ready.then(() => true, () => false);
+      await segmenter.rests(PATIENCE);
+      if (!isWanted()) {
+        return null;
+      }
+      if (segmenter !== this.segmenter) {
+        continue;
+      }
+      if (!isReady || segmenter.isFree) {
+        return isReady ? segmenter : null;
+      }
+      this.#load(); // it runs what nobody wants any more, or has ended
+    }
+  }
+
+  /** What the model finds; null where it was stopped, or failed on the GPU, after which a new one is there. */
   async #segment(segmenter, pixels, size) {
-    this.began = performance.now();
     if (!this.camera) {
       say("Segmenting …");
     }
     try {
       return await segmenter.run(pixels, size);
     } catch (error) {
-      if (segmenter === this.segmenter) {
-        this.#load(); // what has run out of memory can do no more
+      const failure = `at ${size.width} × ${size.height} pixels`;
+      if (segmenter !== this.segmenter || this.#leaveGPU(`WebGPU fails ${failure} (${error.message}).`)) {
+        return null;
       }
-      throw new Error(`The model fails at ${size.width} × ${size.height} pixels. ${error.message}`);
+      this.#load(); // what has run out of memory can do no more
+      throw new Error(`The model fails ${failure}. ${error.message}`);
     } finally {
-      this.began = null;
       if (segmenter === this.segmenter) {
         say(`Ready on ${segmenter.name}.`);
       }
@@ -258,30 +279,6 @@ class Page {
 async function timed(action) {
   const start = performance.now();
   return [await action(), (performance.now() - start) / 1000];
-}
-
-function say(text) {
-  byId("status").textContent = text;
-}
-
-/** An error that stays on the page. */
-function warn(text) {
-  addLine("warnings", text);
-}
-
-/** An error of the present picture. */
-function complain(text) {
-  addLine("errors", text);
-}
-
-function addLine(place, text) {
-  const line = document.createElement("p");
-  line.textContent = text;
-  byId(place).append(line);
-}
-
-function quieten() {
-  byId("errors").replaceChildren();
 }
 
 async function start() {

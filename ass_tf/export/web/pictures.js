@@ -1,6 +1,8 @@
 /** Photographs from files and from the camera, as pixels. */
 
-const MOST_PIXELS = 2 ** 24; // of a canvas on iPhones
+// What a canvas holds: above it browsers draw nothing and tell nobody.
+const MOST_PIXELS = 2 ** 24; // on iPhones
+const LONGEST = 2 ** 15 - 1; // pixels of a side, in Firefox
 
 const canvas = document.createElement("canvas");
 const context = canvas.getContext("2d", { willReadFrequently: true, alpha: false });
@@ -21,16 +23,15 @@ export async function decode(file) {
 
 /**
  * Pixels of a picture, and a canvas that holds it until the next call.
- * @param {ImageBitmap|HTMLVideoElement} source
- * @param {number} width of the source
- * @param {number} height of the source
+ * @param {ImageBitmap} bitmap
  */
-export function read(source, width, height) {
-  const scale = Math.min(1, Math.sqrt(MOST_PIXELS / (width * height)));
+export function read(bitmap) {
+  const { width, height } = bitmap;
+  const scale = Math.min(1, Math.sqrt(MOST_PIXELS / (width * height)), LONGEST / Math.max(width, height));
   canvas.width = Math.max(1, Math.floor(width * scale));
   canvas.height = Math.max(1, Math.floor(height * scale));
   context.imageSmoothingQuality = "high";
-  context.drawImage(source, 0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   return { canvas, pixels: context.getImageData(0, 0, canvas.width, canvas.height) };
 }
 
@@ -56,27 +57,32 @@ export class Camera {
     this.video = document.createElement("video");
     this.video.muted = this.video.playsInline = true;
     this.video.srcObject = this.stream;
-    await this.video.play();
-  }
-
-  /** The present picture, when there is one and somebody looks at the page; null once the camera is off. */
-  async next() {
-    for (;;) {
-      await new Promise(requestAnimationFrame);
-      if (!this.isOn) {
-        return null;
-      }
-      if (this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && this.video.videoWidth) {
-        return read(this.video, this.video.videoWidth, this.video.videoHeight);
-      }
+    try {
+      await this.video.play();
+    } catch (error) {
+      this.stop();
+      throw error;
     }
   }
 
-  get isOn() {
-    return Boolean(this.stream?.active);
+  /** Whether it is still on, as soon as it has a picture and somebody looks at the page. */
+  async comes() {
+    do {
+      await new Promise(requestAnimationFrame);
+    } while (this.stream.active && !this.#hasPicture);
+    return this.stream.active;
+  }
+
+  /** The present picture, once `comes` said so. */
+  picture() {
+    return createImageBitmap(this.video);
+  }
+
+  get #hasPicture() {
+    return this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA && this.video.videoWidth > 0;
   }
 
   stop() {
-    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream.getTracks().forEach((track) => track.stop());
   }
 }

@@ -24,8 +24,8 @@ function roundHalfToEven(value) {
 
 /**
  * A picture of another size. What Pillow's `resize` with BICUBIC computes: rows first, then columns, each rounded to
- * 8 bits. Of pictures that are several times as high as wide, recent versions of Pillow take the columns first, which
- * changes some bytes by one.
+ * 8 bits. Where a picture is over twice as high as wide, or its height is halved against its width, Pillow 13 may take
+ * the columns first, which changes some bytes a little.
  * @param {Uint8Array|Uint8ClampedArray} rgba pixels; their alpha takes no part
  * @param {{width: number, height: number}} from
  * @param {{width: number, height: number}} to

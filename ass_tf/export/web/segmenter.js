@@ -22,6 +22,10 @@ export class Segmenter {
     const half = Math.ceil(navigator.hardwareConcurrency / 2);
     this.threads = self.crossOriginIsolated ? Math.min(half, MOST_THREADS) : 1;
     this.waiting = new Map();
+    this.asked = 0;
+    this.ended = ""; // why it has
+    this.running = Promise.resolve(); // until the present picture is done
+    this.began = 0; // milliseconds at which it came
     this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.worker.onmessage = ({ data }) => ("loaded" in data ? tell(data.loaded) : this.#settle(data));
     this.worker.onerror = () => this.close("The part of the page that runs the model has ended.");
@@ -47,23 +51,40 @@ export class Segmenter {
    * @param {ImageData} picture is gone afterwards
    * @param {{width: number, height: number}} size at which the model takes it
    */
-  async run(picture, size) {
-    await this.ready;
-    const { data, width, height } = picture;
+  run({ data, width, height }, size) {
+    this.began = performance.now();
     const question = { kind: "run", picture: { data, width, height }, size, count: this.about.fixed[0] ?? 1 };
-    return this.#ask(question, [data.buffer]);
+    const answer = this.#ask(question, [data.buffer]);
+    this.running = answer.catch(() => {});
+    return answer;
   }
 
-  /** Ends the worker; what it was asked fails with the reason. */
+  /** Whether it could run a picture now, once it is ready. */
+  get isFree() {
+    return !this.ended && this.waiting.size === 0;
+  }
+
+  /** Comes when no picture runs, or one has run for so many milliseconds. */
+  rests(patience) {
+    const left = this.began + patience - performance.now();
+    return Promise.race([this.running, new Promise((done) => setTimeout(done, left))]);
+  }
+
+  /** Ends the worker; what it was asked, or is asked later, fails with the reason. */
   close(reason = "Stopped.") {
+    this.ended = reason;
     this.worker.terminate();
+    this.worker.onmessage = null; // an answer may be on its way
     this.waiting.forEach(({ fail }) => fail(new Error(reason)));
     this.waiting.clear();
   }
 
   #ask(question, transfer = []) {
-    const number = (this.asked = (this.asked ?? 0) + 1);
+    const number = ++this.asked;
     return new Promise((done, fail) => {
+      if (this.ended) {
+        throw new Error(this.ended);
+      }
       this.waiting.set(number, { done, fail });
       this.worker.postMessage({ number, ...question }, transfer);
     });

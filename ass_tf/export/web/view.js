@@ -1,5 +1,7 @@
 /** What the page shows of one picture: the labels over it, the share of each class, sizes and times. */
 
+import { say } from "./messages.js";
+
 const LARGEST = 2048; // pixels of a side of the shown picture
 
 const byId = (id) => document.getElementById(id);
@@ -15,11 +17,12 @@ export class View {
       this.colours[id] = ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
     }
     this.names = new Map(classes.map(({ id, name }) => [id, name]));
+    this.pointed = null; // place on the picture that the pointer is at, or a finger was last
     byId("overlay").addEventListener("input", () => this.#blend());
     for (const kind of ["pointermove", "pointerdown"]) {
-      stage.addEventListener(kind, (event) => this.#point(event));
+      stage.addEventListener(kind, (event) => this.#point(placeOf(event)));
     }
-    stage.addEventListener("pointerleave", () => (byId("pointed").textContent = ""));
+    stage.addEventListener("pointerleave", ({ pointerType }) => pointerType !== "touch" && this.#point(null));
     this.#blend();
   }
 
@@ -49,6 +52,7 @@ export class View {
     }
     byId("empty").hidden = true;
     byId("result").hidden = false;
+    this.#point(this.pointed);
   }
 
   #paint({ labels, size }) {
@@ -92,16 +96,20 @@ export class View {
     byId("overlay-value").textContent = `${percent} %`;
   }
 
-  #point({ clientX, clientY }) {
-    if (!this.shown) {
-      return;
-    }
-    const { left, top, width, height } = cover.getBoundingClientRect();
-    const x = Math.floor(((clientX - left) / width) * this.shown.width);
-    const y = Math.floor(((clientY - top) / height) * this.shown.height);
-    const inside = x >= 0 && y >= 0 && x < this.shown.width && y < this.shown.height;
-    byId("pointed").textContent = inside ? this.names.get(this.shown.labels[y * this.shown.width + x]) ?? "" : "";
+  /** Names the class at a place of the picture. */
+  #point(place) {
+    this.pointed = place;
+    const { labels, width, height } = this.shown;
+    const label = place && labels[Math.floor(place.y * height) * width + Math.floor(place.x * width)];
+    say(this.names.get(label) ?? "", "pointed");
   }
+}
+
+/** Where on the picture a pointer is, as parts of its width and height; null beside it. */
+function placeOf({ clientX, clientY }) {
+  const { left, top, width, height } = cover.getBoundingClientRect();
+  const place = { x: (clientX - left) / width, y: (clientY - top) / height };
+  return Object.values(place).every((part) => part >= 0 && part < 1) ? place : null;
 }
 
 function percent(share) {
