@@ -1,6 +1,7 @@
 """Rules that the tree keeps: which folder may import which, and what no file holds."""
 
 import ast
+import collections
 import functools
 import subprocess
 import sys
@@ -126,6 +127,11 @@ def test_file_is_short_says_what_it_does_and_asserts_nothing(file):
 def test_no_file_of_tests_is_long():
     lengths = {file.name: len(file.read_text(encoding="utf-8").splitlines()) for file in ROOT.glob("tests/**/*.py")}
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def test_files_of_tests_have_names_of_their_own():
+    names = collections.Counter(file.name for file in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []  # pytest imports them without their folders
 
 
 def test_folders_are_small():
