@@ -115,6 +115,9 @@ def convert(served: serving.Serving, *, opset: int = 17) -> onnx.ModelProto:
             model, _ = tf2onnx.convert.from_function(
                 function, function.input_signature, opset=opset, custom_rewriter=[whole_dilations]
             )
+        names = [value.name for value in model.graph.input]
+        if len(names) != len(function.input_signature):  # tensors that the function holds and that are no variables
+            raise ValueError(f"its inputs are {', '.join(names)}.")
         model = fold(model)
         explicit_pads(model)
     except Exception as error:  # of many kinds

@@ -30,6 +30,14 @@ def scale_to_unit(images):
     return layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(images)
 
 
+def standardise(mean, deviation, name):
+    """(x - mean) / deviation for each channel.
+
+    `layers.Normalization` holds its numbers in tensors outside the graph, which tf2onnx makes inputs of the model.
+    """
+    return layers.Rescaling([1 / d for d in deviation], offset=[-m / d for m, d in zip(mean, deviation)], name=name)
+
+
 def dilations(strides, output_stride, reached):
     """Turns the strides of successive stages that would pass `output_stride` into dilations.
 

@@ -6,9 +6,12 @@ other backbones.
 Source: Howard et al. 2019 (MobileNetV3), arXiv 1905.02244; Tan and Le 2021 (EfficientNetV2), arXiv 2104.00298.
 """
 
+import math
+
 import keras
 from keras import layers
 
+from ass_tf.models.blocks import standardise
 from ass_tf.models.depthwise import DepthwiseConv2D
 
 
@@ -35,6 +38,9 @@ def build(images, batch_norm, output_stride, name, features, skip):
             return batch_norm(name=layer.name)
         if isinstance(layer, layers.Dropout):  # of whole blocks, which a step could not repeat
             return layers.Activation("linear", name=layer.name)
+        if isinstance(layer, layers.Normalization):
+            known = layer.get_config()
+            return standardise(known["mean"], [math.sqrt(variance) for variance in known["variance"]], layer.name)
         kind, config = type(layer), {**layer.get_config(), **changes.get(layer.name, {})}
         if kind is layers.DepthwiseConv2D and config["padding"] == "same" and not config["use_bias"]:
             kind = DepthwiseConv2D

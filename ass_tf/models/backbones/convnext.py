@@ -4,9 +4,10 @@ Source: Liu et al. 2022, arXiv 2201.03545.
 """
 
 import keras
+import tensorflow as tf
 from keras import layers
 
-from ass_tf.models.blocks import dilations
+from ass_tf.models.blocks import dilations, standardise
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels, RGB, 0 to 1
 EPSILON = 1e-6
@@ -18,8 +19,8 @@ def build(images, batch_norm, output_stride, name, blocks, widths):
     Returns:
         features, skip: of the output stride, and of stride 4.
     """
-    variance, mean = [(255 * d) ** 2 for d in DEVIATION], [255 * m for m in MEAN]
-    x = layers.Normalization(mean=mean, variance=variance, name=f"{name}_prestem_normalization")(images)
+    deviation, mean = [255 * d for d in DEVIATION], [255 * m for m in MEAN]
+    x = standardise(mean, deviation, f"{name}_prestem_normalization")(images)
     x = layers.Conv2D(widths[0], 4, strides=4, name=f"{name}_stem_conv")(x)
     x = layers.LayerNormalization(epsilon=EPSILON, name=f"{name}_stem_layernorm")(x)
     stages, skip = dilations((1, 2, 2, 2), output_stride, reached=4), None
@@ -44,9 +45,14 @@ def _block(inputs, width, dilation, name):
     x = layers.DepthwiseConv2D(7, padding="same", dilation_rate=dilation, name=f"{name}_depthwise_conv")(inputs)
     x = layers.LayerNormalization(epsilon=EPSILON, name=f"{name}_layernorm")(x)
     x = layers.Dense(4 * width, name=f"{name}_pointwise_conv_1")(x)
-    x = layers.Activation("gelu", name=f"{name}_gelu")(x)
+    x = layers.Activation(gelu, name=f"{name}_gelu")(x)
     x = layers.Dense(width, name=f"{name}_pointwise_conv_2")(x)
     return layers.Add()([inputs, Scale(name=f"{name}_layer_scale")(x)])
+
+
+def gelu(x):
+    """GELU by `erf`. TensorFlow's own graph of it holds `erfc`, which tf2onnx does not know."""
+    return x * (0.5 + 0.5 * tf.math.erf(x * (0.5**0.5)))
 
 
 class Scale(layers.Layer):
