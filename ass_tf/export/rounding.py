@@ -147,13 +147,14 @@ def improve(
     kernels = kernels_of(model, images)
     for name in list(kernels):
         kernel = kernels.pop(name)  # and its covariance with it
-        weight, bias = (made_by.get(part) for part in nodes[name].input[1:3])
-        if weight is None or bias is None:
+        weight, *biases = (made_by.get(part) for part in nodes[name].input[1:3])
+        if weight is None or None in biases:
             continue
         scale = numpy_helper.to_array(tensors[weight.input[1]]).astype(np.float64)
         integers, missing = kernel.rounded(scale, largest)
         tensors[weight.input[0]].CopyFrom(numpy_helper.from_array(integers, weight.input[0]))
-        values, step = (numpy_helper.to_array(tensors[part]).astype(np.float64) for part in bias.input[:2])
-        limits = np.iinfo(np.int32)
-        corrected = np.rint(values + missing / step).clip(limits.min, limits.max).astype(np.int32)
-        tensors[bias.input[0]].CopyFrom(numpy_helper.from_array(corrected, bias.input[0]))
+        for bias in biases:  # one at most
+            values, step = (numpy_helper.to_array(tensors[part]).astype(np.float64) for part in bias.input[:2])
+            limits = np.iinfo(np.int32)
+            corrected = np.rint(values + missing / step).clip(limits.min, limits.max).astype(np.int32)
+            tensors[bias.input[0]].CopyFrom(numpy_helper.from_array(corrected, bias.input[0]))

@@ -44,6 +44,8 @@ def main():
 
 def check(name, head, weights, options):
     """Prints the row of one network; returns whether its labels are those of Keras."""
+    import keras
+
     from ass_tf.config import schema
     from ass_tf.config.backbones import BACKBONES
     from ass_tf.export import agreement, onnx_graph, serving
@@ -51,6 +53,7 @@ def check(name, head, weights, options):
     from ass_tf.models.generator import build_generator
     from ass_tf.weights import initial
 
+    keras.backend.clear_session()  # else the graphs of all networks stay in memory
     stride, rates = HEADS[head]
     weights = weights or ("imagenet" if BACKBONES[name].package else None)
     model = schema.Model(backbone=name, head=head, output_stride=stride, rates=rates, weights=weights)

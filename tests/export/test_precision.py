@@ -48,14 +48,14 @@ def test_quantised_weights_are_integers_with_a_scale_for_each_channel(loaded, ta
     assert agreement.agreeing(loaded, quantised, BATCHES) > 0.9
 
 
-def one_convolution():
+def one_convolution(inputs=("x", "w", "b")):
     """image -> y, a 1x1 convolution whose weights all round the same way, with one weight that sets the scale."""
     weights = np.full((2, 3, 1, 1), 0.4 / 63, np.float32)
     weights[:, 0] = 1.0
     nodes = [
         onnx.helper.make_node("Cast", ["image"], ["float"], to=onnx.TensorProto.FLOAT),
         onnx.helper.make_node("Transpose", ["float"], ["x"], perm=[0, 3, 1, 2]),
-        onnx.helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv", kernel_shape=[1, 1]),
+        onnx.helper.make_node("Conv", inputs, ["y"], name="conv", kernel_shape=[1, 1]),
     ]
     tensors = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.zeros(2, np.float32), "b")]
     image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, ["n", "h", "w", 3])
@@ -76,6 +76,16 @@ def test_corrected_biases_take_out_the_mean_error_of_rounded_weights(monkeypatch
     plain = mean_error(precision.quantise(model, BATCHES))
     assert plain == pytest.approx(2 * 127.5 * 0.4 / 63, rel=0.2)  # two channels of mean 127.5 lose 0.4 of a step each
     assert corrected < 0.1 * plain
+
+
+def test_convolutions_without_bias_are_quantised():
+    model = one_convolution(inputs=("x", "w"))
+    quantised = precision.quantise(model, BATCHES)
+    (found,) = (node for node in quantised.graph.node if node.op_type == "Conv")
+    made_by = {node.output[0]: node.op_type for node in quantised.graph.node}
+    assert [made_by[name] for name in found.input] == ["DequantizeLinear"] * 2
+    exact, rounded = (agreement.session_of(m).run(["y"], {"image": BATCHES[0]})[0] for m in (model, quantised))
+    assert np.abs(exact - rounded).max() < 0.02 * exact.max()
 
 
 @pytest.mark.slow
