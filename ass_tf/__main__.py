@@ -70,10 +70,9 @@ def dispatch(words: Sequence[str], prog: str) -> int:
         shown = storage.shown(name)
         return terminal.complain(f"{shown} is no command; the nearest is {nearest}. `{prog} --help` lists all.", 2)
     try:
-        command = importlib.import_module(COMMANDS[name][0])
-    except ModuleNotFoundError as error:  # installed by `pip install --no-deps`
+        return importlib.import_module(COMMANDS[name][0]).main(arguments, f"{prog} {name}")
+    except ModuleNotFoundError as error:  # installed by `pip install --no-deps`; TensorFlow is imported late
         return terminal.complain(f"{name} needs {error.name}: pip install ass_tf.", 1)
-    return command.main(arguments, f"{prog} {name}")
 
 
 def main() -> int:

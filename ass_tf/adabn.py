@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import itertools
 import os
 import shutil
@@ -24,7 +25,7 @@ from typing import Any
 from ass_tf import config, datasets
 from ass_tf.runs import claiming, trained
 from ass_tf.runs.folder import RunFolder
-from ass_tf.system import option, process, storage, terminal
+from ass_tf.system import locks, option, process, storage, terminal
 
 COUNT = 200  # photographs
 
@@ -83,13 +84,13 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
     unfrozen = settings.model.model_copy(update={"batch_norm": "batch"})
     generator = trained.build(settings.model_copy(update={"model": unfrozen}))
     step = snapshots.restore_generator(origin, generator, snapshot, trained.network_of(settings))
-    part = RunFolder(out.with_name(f".{out.name[:60]}.part"))
+    part = _unfinished(out)
     used: list[str] = []
-    shutil.rmtree(part, ignore_errors=True)  # left by a kill
+    lock = claiming.claim(part, settings)
     try:
-        with terminal.show_progress("statistics") as advance:
-            take_statistics(generator, _batches(domain, settings.batch.labelled, used, advance))
-        with claiming.claim(part, settings):
+        with lock:
+            with terminal.show_progress("statistics") as advance:
+                take_statistics(generator, _batches(domain, settings.batch.labelled, used, advance))
             claiming.write_lists(part, {"statistics": used})
             last = _scored(part, generator, settings, step)
             both = {"generator": generator} | ({"teacher": generator} if settings.self_trains else {})
@@ -101,6 +102,23 @@ def adapt(run: Path, out: Path, images: Path | None, snapshot: str, count: int) 
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return _miou_of(result.get(snapshot)), _miou_of(last)
+
+
+def _unfinished(out: Path) -> RunFolder:
+    """The hidden folder beside `out` in which its run is made, without what a kill left in it.
+
+    Raises:
+        ValueError: another process makes it.
+    """
+    digest = hashlib.sha256(os.fsencode(out.name)).hexdigest()[:8]  # long names may begin alike
+    part = RunFolder(out.with_name(f".{out.name[:50]}-{digest}.part"))
+    if part.path.exists():
+        try:
+            locks.Lock(part.lock).close()
+        except locks.Taken as error:
+            raise ValueError(f"{out}: another process is writing this run{error}.") from None
+        shutil.rmtree(part)
+    return part
 
 
 def _miou_of(scores: Any) -> float | None:

@@ -3,8 +3,11 @@
     ass-tf page MODEL.onnx --out DIR [--runtime DIR] [--examples IMAGE...] [--title TEXT]
 
 DIR is written whole or not at all. The page's own files lie in `export/web`; what it must know of the model is in
-`page.json` beside them. `--runtime` copies onnxruntime-web from its npm package; without it the page loads RUNTIME
-from a public server.
+`page.json`. `--runtime` copies onnxruntime-web from its npm package; without it the page loads RUNTIME from a public
+server.
+
+A browser may hold what it read of an earlier page at the same address. So what differs from page to page has a digest
+of its content in its address, but for `index.html`, and `page.json`, which is asked for anew.
 """
 
 from __future__ import annotations
@@ -70,13 +73,16 @@ def describe(model: Path) -> dict[str, Any]:
         raise ValueError(f"{model}: no model of ass-tf export ({terminal.reason(error)}).") from None
     fixed = [dim.dim_value or None for dim in images[0].shape.dim[:3]]
     known = {
-        # The digest keeps browsers from running the model of an earlier page, which they may hold.
-        "file": f"model.onnx?{hashlib.sha256(content).hexdigest()[:12]}",
+        "file": f"model.onnx?{_digest(content)}",
         "name": model.name,
         "bytes": len(content),
         "precision": about.get("precision", "float32"),
     }
     return {"model": known, "size": [height, width], "fixed": fixed, "classes": classes}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def find_runtime(folder: Path | None) -> tuple[dict[str, Any], list[Path]]:
@@ -111,7 +117,7 @@ def find_runtime(folder: Path | None) -> tuple[dict[str, Any], list[Path]]:
 
 
 def check_examples(photographs: Sequence[Path]) -> list[dict[str, str]]:
-    """The names under which photographs lie beside the page, and their own.
+    """The addresses under which photographs lie beside the page, and their own names.
 
     Raises:
         ValueError: one is missing, damaged, or of a kind that browsers do not show.
@@ -130,7 +136,8 @@ def check_examples(photographs: Sequence[Path]) -> list[dict[str, str]]:
             kind = opened.format or "unknown"
         if kind not in SUFFIXES:
             raise ValueError(f"{path}: an example must be JPEG, PNG, WebP, GIF or BMP. Received: {kind}.")
-        found.append({"file": f"examples/{number}{SUFFIXES[kind]}", "name": path.name})
+        address = f"examples/{number}{SUFFIXES[kind]}?{_digest(path.read_bytes())}"
+        found.append({"file": address, "name": path.name})
     return found
 
 
@@ -176,7 +183,9 @@ def write(model: Path, out: Path, runtime: Path | None, examples: Sequence[Path]
     about["examples"] = check_examples(examples)
     copies = {"model.onnx": model}
     copies.update({about["runtime"]["folder"] + file.name: file for file in libraries})
-    copies.update({example["file"]: path for example, path in zip(about["examples"], examples)})
+    copies.update({example["file"].partition("?")[0]: path for example, path in zip(about["examples"], examples)})
+    texts = _texts(about)
+    about["files"] = sorted([*copies, *texts, "page.json"])
     start = os.fsencode(out.name)[:100].decode(errors="ignore")
     unfinished = out.with_name(f".{start}.{secrets.token_hex(4)}.part")
     try:
@@ -184,16 +193,21 @@ def write(model: Path, out: Path, runtime: Path | None, examples: Sequence[Path]
         for name, source in copies.items():
             (unfinished / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source, unfinished / name)
-        own = list(importlib.resources.files("ass_tf.export").joinpath("web").iterdir())
-        for file in own:
-            text = file.read_text(encoding="utf-8")
-            storage.write_text(unfinished / file.name, _filled(text, about) if file.name == "index.html" else text)
-        about["files"] = sorted([*copies, *(file.name for file in own), "page.json"])
-        storage.write_text(unfinished / "page.json", storage.as_json(about))
+        for name, text in {**texts, "page.json": storage.as_json(about)}.items():
+            storage.write_text(unfinished / name, text)
         _replace(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return about
+
+
+def _texts(about: dict[str, Any]) -> dict[str, str]:
+    """The page's own files, by their places in the folder; `about` gets the folder of its scripts."""
+    web = importlib.resources.files("ass_tf.export").joinpath("web").iterdir()
+    own = {file.name: file.read_text(encoding="utf-8") for file in sorted(web, key=lambda file: file.name)}
+    first = own.pop("index.html")
+    about["scripts"] = f"page-{_digest(storage.as_json(own).encode())}"
+    return {"index.html": _filled(first, about), **{f"{about['scripts']}/{name}": own[name] for name in own}}
 
 
 def _filled(text: str, about: dict[str, Any]) -> str:
@@ -205,6 +219,7 @@ def _filled(text: str, about: dict[str, Any]) -> str:
     return string.Template(text).substitute(
         title=html.escape(about["title"]),
         about=html.escape("; ".join(sentences)) + ".",
+        scripts=about["scripts"],
         elsewhere=SERVER if about["runtime"]["folder"].startswith(SERVER) else "",
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ass_tf.config.layouts import PHOTOGRAPHS
 from ass_tf.datasets import DataError
@@ -22,6 +23,8 @@ from street_inference import images
 UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")  # what Label Studio puts before the name of an uploaded file
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
 ORIENTATION = 0x0112  # of EXIF
+WIDTH, HEIGHT = 256, 257  # of TIFF
+MADE = ("classes.json", "labelled.txt", "images", "labels")  # what `writing.write` makes
 Fit = tuple[float, bool, int]
 
 
@@ -44,8 +47,11 @@ def stored(file: Path | bytes) -> Stored:
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=images.FORMATS) as image:
             orientation = image.getexif().get(ORIENTATION, 1)
+            width, height = image.size
+            if isinstance(image, TiffImageFile):  # whose size some versions of Pillow give upright
+                width, height = int(image.tag_v2[WIDTH]), int(image.tag_v2[HEIGHT])
             across = orientation in images.ACROSS
-            return Stored(image.size if across else image.size[::-1], orientation)
+            return Stored((width, height) if across else (height, width), orientation)
     except Exception as error:  # damaged files make Pillow raise errors of many kinds
         what = error.strerror if isinstance(error, OSError) else None
         raise DataError(f"{what or 'is no image of a known format, or is damaged'}.") from None
@@ -57,9 +63,21 @@ def suffix_of(content: bytes) -> str:
         return SUFFIXES.get(image.format or "", ".png")
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Files below a folder, without the data sets in it that earlier calls wrote; of one that it is, without labels.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    found = [folder / name for name in walk(folder)]
+    made = {file.parent for file in found if file.name == MADE[0] and all((file.parent / n).exists() for n in MADE)}
+    left_out = {place / "labels" if place == folder else place for place in made}
+    return [file for file in found if left_out.isdisjoint(file.parents)]
+
+
 def below(folder: Path) -> list[Path]:
-    """The photographs below a folder; DataError if it cannot be read."""
-    return [folder / name for name in walk(folder) if name.lower().endswith(PHOTOGRAPHS)]
+    """The photographs among `files_below`."""
+    return [file for file in files_below(folder) if file.name.lower().endswith(PHOTOGRAPHS)]
 
 
 class Photographs:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ass_tf.annotations import by_datumaro, labelme, labelme_xml
+from ass_tf.annotations.photographs import files_below
 from ass_tf.annotations.shapes import Annotated
 from ass_tf.annotations.staging import MASKS
 from ass_tf.datasets import DataError
-from ass_tf.datasets.finding import walk
 from ass_tf.system import storage
 
 FORMATS = {
@@ -70,7 +70,7 @@ def _detect(source: Path, form: str | None) -> tuple[str, list[Path]]:
     """The format, and its files."""
     if source.is_file() and source.suffix.lower() not in (".json", ".xml"):
         raise DataError(f"{source}: SOURCE must be a folder, a .json or an .xml file; unpack an archive first.")
-    files = [source / name for name in walk(source)] if source.is_dir() else [source]
+    files = files_below(source) if source.is_dir() else [source]
     found: dict[str, list[Path]] = {}
     for file in files:
         if (kind := _kind_of_file(file)) is not None:

@@ -12,6 +12,7 @@ from ass_tf.config.reading import (
     load,
     load_record,
     merge,
+    named,
     with_paths,
 )
 from ass_tf.config.schema import Config
@@ -29,5 +30,6 @@ __all__ = [
     "load",
     "load_record",
     "merge",
+    "named",
     "with_paths",
 ]

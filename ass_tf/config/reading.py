@@ -86,7 +86,7 @@ def find(name: str | Path) -> Path:
     path = Path(name)
     if os.path.lexists(path) or path.is_absolute() or ".." in path.parts:
         return path
-    if (SHIPPED / path).is_file():
+    if os.path.isfile(SHIPPED / path):
         return SHIPPED / path
     names = sorted(file.name for file in SHIPPED.glob("*.json"))
     if len(path.parts) == 1 and names:
@@ -105,10 +105,26 @@ def beside(file: Path, value: str) -> str:
         path: relative to the working directory where it lies below it.
     """
     path = file.parent / value
-    if not path.exists():
+    if not os.path.exists(path):
         return value
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
+
+
+def named(file: Path, name: str, key: str) -> Path:
+    """A settings file that another one names: relative to that one, or the file of that name in SHIPPED.
+
+    Args:
+        file: the file that names it.
+        name: as it stands there.
+        key: where it stands, for the message.
+
+    Raises:
+        ConfigError: no file can have the name.
+    """
+    storage.check_name(name, f"{file}: {key}", ConfigError)
+    path = file.parent / name
+    return SHIPPED / name if not os.path.exists(path) and os.path.isfile(SHIPPED / name) else path
 
 
 def with_paths(file: Path, section: dict[str, Any]) -> dict[str, Any]:
@@ -117,10 +133,10 @@ def with_paths(file: Path, section: dict[str, Any]) -> dict[str, Any]:
     return {**section, **{key: beside(file, value) for key, value in found.items()}}
 
 
-def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+def _read(path: Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """A settings file, completed from the file that its `base` names; `above` are those that led here."""
     storage.check_name(path, "a settings file's name", ConfigError)
-    if path.resolve() in above:
+    if (real := os.path.realpath(path)) in above:
         raise ConfigError(f"{path}: base must not lead back to the file itself.")
     settings = storage.read_json(path, ConfigError)
     base = settings.pop("base", None)
@@ -131,11 +147,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
             settings[name] = with_paths(path, settings[name])
     if base is None:
         return settings
-    storage.check_name(base, f"{path}: base", ConfigError)
-    below = path.parent / base
-    if not below.exists() and (SHIPPED / base).is_file():
-        below = SHIPPED / base
-    return merge(_read(below, (*above, path.resolve())), settings)
+    return merge(_read(named(path, base, "base"), (*above, real)), settings)
 
 
 def merge(below: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,13 @@ from ass_tf.runs import trained
 from ass_tf.runs.folder import RunFolder
 from ass_tf.system import storage, terminal
 
+LOADING = """```python
+import tensorflow as tf
+
+serve = tf.saved_model.load("FOLDER").signatures["serving_default"]  # FOLDER holds saved_model.pb
+labels = serve(image=tf.constant(images))["labels"]  # uint8 (n, h, w, 3), RGB -> uint8 (n, h, w), train ids
+```"""
+
 
 def description(
     run: str | Path, settings: config.Config, which: str, step: int, network: str | None = None
@@ -45,7 +52,9 @@ def description(
     }
 
 
-def page(run: str | Path, entries: Mapping[str, str], file: str, command: list[str]) -> str:
+def page(
+    run: str | Path, entries: Mapping[str, str], file: str, command: list[str], is_saved_model: bool = False
+) -> str:
     """The card as Markdown.
 
     Args:
@@ -53,13 +62,16 @@ def page(run: str | Path, entries: Mapping[str, str], file: str, command: list[s
         entries: as `description` returns them, with `precision` where that is not float32.
         file: name of the exported model.
         command: words that exported it.
+        is_saved_model: whether it is no ONNX file but a SavedModel.
 
     Raises:
         ValueError: a file of the run cannot be read.
     """
     folder = RunFolder(run)
     settings, step = folder.settings(), int(entries["step"])
-    scores = next((s for s in folder.read_result(missing={}).values() if _is_of(s, step)), None)
+    is_judged = entries.get("network", "student") == trained.network_of(settings)
+    found = folder.read_result(missing={}).values() if is_judged else ()
+    scores = next((s for s in found if _is_of(s, step)), None)
     sessions, precision = folder.read_sessions(), entries.get("precision", "float32")
     height, width = json.loads(entries["size"])
     blocks = [
@@ -70,12 +82,13 @@ def page(run: str | Path, entries: Mapping[str, str], file: str, command: list[s
         + f"), step {step}. Precision: {precision}.",
         "## Use",
         f"It takes RGB images and gives a class to each pixel. It was judged on images of {height} x {width} pixels "
-        "(height x width), and works well near that size only. `ass-tf-infer` shrinks images to it:",
-        f"```sh\nass-tf-infer {shlex.quote(file)} PHOTOGRAPHS --out DIR\n```",
+        "(height x width), and works well near that size only. "
+        + ("Shrink images to it:" if is_saved_model else "`ass-tf-infer` shrinks images to it:"),
+        LOADING if is_saved_model else f"```sh\nass-tf-infer {shlex.quote(file)} PHOTOGRAPHS --out DIR\n```",
         "## Data",
         _table(["role", "data set", "images", "terms of use"], _data(folder, settings)),
         "## Scores",
-        *_scores(settings, scores, precision),
+        *(_scores(settings, scores, precision) if is_judged else [f"The {entries['network']} was not scored."]),
         "## Limits",
         _limits(settings, scores),
         "## Settings",

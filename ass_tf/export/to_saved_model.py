@@ -61,7 +61,7 @@ def export(
     more = extra(size or trained.judged_size(settings)) if extra else {}
     files = {
         "model.json": f"{json.dumps(entries, indent=1)}\n".encode(),
-        "card.md": card.page(run, entries, out.name, list(command)).encode(),
+        "card.md": card.page(run, entries, out.name, list(command), is_saved_model=True).encode(),
     }
     return serving.save(model, out, {**files, **more})
 

@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -88,7 +89,11 @@ def for_triton(model: Path, folder: Path, options: argparse.Namespace) -> Path:
         raise ValueError(f"{model}: no model of ass-tf export ({terminal.reason(error)}).") from None
     text = _triton_config(folder.name, image, size, [o.name for o in described.graph.output], len(names), options)
     file = folder / "config.pbtxt"
-    if file.exists() and _signature(file.read_text(encoding="utf-8")) != _signature(text):
+    listed = folder / "classes.txt"
+    classes = "".join(f"{name}\n" for name in names)
+    if (file.exists() and _signature(storage.read_text(file)) != _signature(text)) or (
+        listed.exists() and storage.read_text(listed) != classes
+    ):
         raise ValueError(f"{file}: its versions have other inputs, outputs or classes; use another --name.")
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / ".part"
@@ -100,7 +105,7 @@ def for_triton(model: Path, folder: Path, options: argparse.Namespace) -> Path:
         os.rename(unfinished, version)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    storage.write_text(folder / "classes.txt", "".join(f"{name}\n" for name in names))
+    storage.write_text(listed, classes)
     storage.write_text(file, text)
     return version
 
@@ -182,17 +187,17 @@ def _name(text: str) -> str:
 
 def _started(options: argparse.Namespace) -> str:
     """The command that starts the public container of the server."""
-    out = options.out.resolve()
+    mounted = shlex.quote(f"{options.out.resolve()}:/models:ro")
     gpu = options.device == "gpu"
     if options.server == "tensorflow":
         inside = f"/models/{options.name}"
         return (
-            f"docker run --rm {'--gpus all ' if gpu else ''}-p 8500:8500 -p 8501:8501 -v '{out}:/models:ro' "
+            f"docker run --rm {'--gpus all ' if gpu else ''}-p 8500:8500 -p 8501:8501 -v {mounted} "
             f"tensorflow/serving{':latest-gpu' if gpu else ''} --model_name={options.name} --model_base_path={inside} "
             f"--enable_batching --batching_parameters_file={inside}/batching.config"
         )
     return (
-        f"docker run --rm {'--gpus all ' if gpu else ''}-p 8000:8000 -p 8001:8001 -v '{out}:/models:ro' "
+        f"docker run --rm {'--gpus all ' if gpu else ''}-p 8000:8000 -p 8001:8001 -v {mounted} "
         f"nvcr.io/nvidia/tritonserver:{TRITON}-py3 tritonserver --model-repository=/models"
     )
 

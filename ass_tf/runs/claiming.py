@@ -10,6 +10,7 @@ from typing import Any
 
 from ass_tf import config
 from ass_tf.config import Config
+from ass_tf.datasets import ROLES
 from ass_tf.runs.folder import RunFolder, RunFolderError
 from ass_tf.system import locks, storage
 
@@ -38,7 +39,8 @@ def claim(run: RunFolder, settings: Config) -> locks.Lock:
     """
     path = run.path
     storage.check_folder(path, "--run", RunFolderError)
-    there = [p for p in path.iterdir() if p.name[0] != "." and p.name != "lock"] if path.exists() else []
+    locked = (run.lock.name, f"{run.lock.name}.held")
+    there = [p for p in path.iterdir() if p.name[0] != "." and p.name not in locked] if path.exists() else []
     if there and not run.config.exists():
         rule = "--run must name a new folder or a run's"
         raise RunFolderError(f"{path}: {rule}. Received: a folder without config.json.")
@@ -52,6 +54,7 @@ def claim(run: RunFolder, settings: Config) -> locks.Lock:
             changes(run, settings)
         else:  # nothing is lost: a start may have failed for its settings
             _refuse_lost_snapshots(run)
+            run.cut_log(0)  # else its steps might be taken for those of a run with other settings
             storage.write_text(run.config, config.dump(settings))
     except BaseException:
         lock.close()
@@ -115,30 +118,29 @@ def write_lists(
     """
     if not run.snapshots():  # of a start that failed
         shutil.rmtree(run.data, ignore_errors=True)
-    changed = []
-    for role, images in names.items():
-        file, text = run.names_of(role), "".join(f"{name}\n" for name in images)
-        before = storage.read_text(file, RunFolderError) if file.exists() else None
-        if before == text:
-            continue
-        if before is not None and role != "validation":
+    texts = {role: "".join(f"{name}\n" for name in images) for role, images in names.items()}
+    files = {role: run.names_of(role) for role in {**dict.fromkeys(ROLES), **names}}
+    before = {role: storage.read_text(file, RunFolderError) for role, file in files.items() if file.exists()}
+    known, tables = storage.read_json(run.tables, RunFolderError, missing={}), tables or {}
+    # A validation may come and go; every other role is there from the beginning, or never.
+    compared = [role for role in files if role != "validation" or role in before.keys() & texts.keys()]
+    changed = [role for role in compared if before and before.get(role) != texts.get(role)]
+    changed_tables = [role for role, digest in tables.items() if known.get(role, digest) != digest]
+    for role in changed:
+        if role != "validation":
             rule = f"the {role} images must be those that the run began with"
-            raise RunFolderError(f"{file}: {rule}; the data changed.")
-        if before is not None:
-            changed.append(role)
-            run.forget_best()
-        storage.write_text(file, text)
-    known = storage.read_json(run.tables, RunFolderError, missing={})
-    for role, digest in (tables or {}).items():
-        if known.get(role, digest) == digest:
-            continue
+            raise RunFolderError(f"{files[role]}: {rule}; the data changed.")
+    for role in changed_tables:
         if role != "validation":
             raise RunFolderError(
                 f"{run.tables}: ids of the {role} labels must mean the classes that the run began with; "
                 f"{role}.class_file or {role}.mapping changed."
             )
-        changed.append(role)
+    if changed or changed_tables:
         run.forget_best()
-    if tables and {**known, **tables} != known:
+    for role, text in texts.items():
+        if before.get(role) != text:
+            storage.write_text(files[role], text)
+    if {**known, **tables} != known:
         storage.write_text(run.tables, storage.as_json({**known, **tables}))
-    return list(dict.fromkeys(changed))
+    return list(dict.fromkeys([*changed, *changed_tables]))

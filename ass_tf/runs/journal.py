@@ -165,8 +165,9 @@ class Journal:
         start: int, the step it begins or goes on at.
         images_per_step: int.
         log_every: int, steps between records.
-        window: dict of loss -> sum since the last record, and "steps". It is kept up to date and is a part of a
-            snapshot's state, so that a resumed run writes the records that an undisturbed one would.
+        window: dict of loss -> sum since the last record, "steps", and "late": loss -> how many of them were before it
+            came. It is kept up to date and is a part of a snapshot's state, so that a resumed run writes the records
+            that an undisturbed one would.
         watch: dict, how long each discriminator has won or lost, likewise.
         followers: further sinks.
     """
@@ -205,9 +206,12 @@ class Journal:
         if norms:
             self._shares(step, norms)
             terms = {name: value for name, value in terms.items() if not name.startswith(NORM)}
+        before = self.window.get("steps", 0)
         for name, value in terms.items():
+            if before and name not in self.window:  # as self-training's, which begins later than the others
+                self.window.setdefault("late", {})[name] = before
             self.window[name] = self.window.get(name, 0.0) + value
-        self.window["steps"] = self.window.get("steps", 0) + 1
+        self.window["steps"] = before + 1
         if step % self.log_every == 0 or step == self.steps:
             self._record(step)
         else:
@@ -216,8 +220,8 @@ class Journal:
     def _record(self, step):
         now = time.perf_counter()
         seconds = max(now - self.mark - self.idle, 1e-9)
-        count = self.window.pop("steps")
-        means = {name: total / count for name, total in self.window.items()}
+        count, late = self.window.pop("steps"), self.window.pop("late", {})
+        means = {name: total / (count - late.get(name, 0)) for name, total in self.window.items()}
         speed = (step - self.mark_step) * self.images_per_step / seconds
         record = {"step": step, **means, "images_per_second": speed, "waiting_share": self.window_waited / seconds}
         record["memory_mb"] = process.resident_memory()

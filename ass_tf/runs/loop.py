@@ -195,7 +195,7 @@ class _Loop:
         with journal.Journal(self.run, **settings) if chief else journal.Quiet() as self.log:
             if start:
                 self.log.say(f"{self.run}: going on after step {start}.")
-            if state.unvalidated:
+            if state.unvalidated or self._ends_unjudged():
                 self._conclude(validate=True)
             for _ in range(start, config.train.steps):
                 self._take_step(batches, first=state.step == start)
@@ -203,6 +203,12 @@ class _Loop:
                 self._conclude("validation" in self.domains and (last or state.step % config.train.validate_every == 0))
         if chief:
             features.note(self.run, "after", self.judge, self.domains, config)
+
+    def _ends_unjudged(self) -> bool:
+        """Whether the last step's snapshot has no score: the run is to be shorter now, or its validation is another."""
+        state = self.state
+        judged = not state.rejudged and (state.last or {}).get("step") == state.step
+        return "validation" in self.domains and state.step == self.config.train.steps and not judged
 
     @property
     def stop(self) -> int | None:

@@ -74,7 +74,8 @@ def resolved(run: RunFolder, config: Config, quiet: bool = False) -> Config:
     begun, policy = bool(run.snapshots()), None
     if begun and config.train.precision == precision.AUTO:
         sessions = run.read_sessions()["sessions"]
-        policy = next((s["precision"] for s in sessions if isinstance(s, dict) and s.get("precision")), None)
+        # An earlier one may have saved nothing, so that the run began again with its own.
+        policy = next((s["precision"] for s in reversed(sessions) if isinstance(s, dict) and s.get("precision")), None)
     policy = policy or precision.resolve(config.train.precision)
     if not begun and not quiet and (line := precision.hint(config.train.precision)):
         print(f"note: {line}", flush=True)
@@ -95,10 +96,11 @@ def follow(run: RunFolder, config: Config) -> list[trackers.Follower]:
 def write_session(run: RunFolder, config: Config, workers: Workers, changed: dict[str, Any]) -> None:
     """Adds this session to run.json, with the settings that it changed; `config` as `resolved` returns it."""
     record, weights, strategy = run.read_sessions(), config.model.weights, workers.strategy
-    first = "initial_weights" not in record  # later sessions start from snapshots
-    record.setdefault("initial_weights", weights or "random")
-    if first and weights and Path(weights).is_file():
-        record["initial_weights_sha256"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    if not run.snapshots() or "initial_weights" not in record:  # later sessions start from snapshots
+        record.pop("initial_weights_sha256", None)
+        record["initial_weights"] = weights or "random"
+        if weights and Path(weights).is_file():
+            record["initial_weights_sha256"] = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     record["sessions"].append(
         {
             "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -216,11 +218,24 @@ def _check_batches(config: Config, replicas: int) -> None:
 def finished(run: RunFolder, config: Config) -> dict[str, Any] | None:
     """What a run arrived at that has ended and is not to train longer now; None of another."""
     result = run.read_result(missing=None)
-    if result is None or "train.steps" not in claiming.changes(run, config):
+    if result is None:
+        return None
+    if "train.steps" not in claiming.changes(run, config):
+        for which in ("last", "best"):
+            if (scores := result.get(which)) is not None and not _is_sound(scores):
+                rule = f"{which} must hold the scores of a snapshot"
+                raise RunFolderError(f"{run.result}: {rule}. Received: something else.")
         return result
     if not run.snapshots():
         raise RunFolderError(f"{run}: the run has ended and its snapshots are gone, so that it cannot train longer.")
     return None
+
+
+def _is_sound(scores: Any) -> bool:
+    """Whether result.json says of a snapshot what a command tells of it."""
+    if not (isinstance(scores, dict) and {"step", "miou", "iou"} <= scores.keys() and isinstance(scores["iou"], dict)):
+        return False
+    return all(isinstance(value, float | int | None) for value in (scores["miou"], *scores["iou"].values()))
 
 
 def take_over(run: RunFolder, config: Config, domains: dict[str, datasets.Domain]) -> dict[str, Any]:
@@ -236,9 +251,8 @@ def take_over(run: RunFolder, config: Config, domains: dict[str, datasets.Domain
     for key, (before, now) in changed.items():
         print(f"note: {key} is {json.dumps(now)} from here on; it was {json.dumps(before)}.", flush=True)
     rejudged = any(re.match(r"validation(?!\.root)", key) for key in changed)
-    if rejudged:
-        run.forget_best()
     if "validation" in claiming.write_lists(run, names, tables) or rejudged:
+        run.forget_best()
         print("note: the validation is another, so that the best snapshot is chosen again.", flush=True)
     if changed:
         run.keep_result()

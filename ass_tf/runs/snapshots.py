@@ -47,13 +47,14 @@ def save(run, trackable, state):
     temporary.mkdir()
     try:
         trackable.write(str(temporary / "weights"))
-    except tf.errors.OpError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        storage.write_text(temporary / "state.json", json.dumps(state, indent=1))
+        for path in [*temporary.iterdir(), temporary]:
+            _sync(path)
+    except (tf.errors.OpError, OSError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)  # what is on a full disk is in the way
+        reason = terminal.reason(error) if isinstance(error, tf.errors.OpError) else storage.reason(error)
         rule = f"{folder}: the snapshot of step {state['step']} cannot be saved"
-        raise OSError(f"{rule}: {terminal.reason(error)}") from None
-    storage.write_text(temporary / "state.json", json.dumps(state, indent=1))
-    for path in [*temporary.iterdir(), temporary]:
-        _sync(path)
+        raise OSError(f"{rule}: {reason}") from None
     os.replace(temporary, target)
     _sync(folder)
     prune(run, state)

@@ -23,7 +23,7 @@ NETWORK_HELP = "of a run with self-training (default: teacher)"
 
 
 def newest_finished(root: str | Path = "runs") -> Path:
-    """The run under a folder, at any depth, whose result.json was written last.
+    """The run under a folder, at any depth, whose result.json was written last; hidden ones are not finished yet.
 
     Raises:
         ValueError: there is none.
@@ -31,6 +31,7 @@ def newest_finished(root: str | Path = "runs") -> Path:
     finished = []
     for folder, subfolders, _ in os.walk(root):
         run = RunFolder(folder)
+        subfolders[:] = [name for name in subfolders if name[0] != "."]
         if run.config.is_file():  # what lies inside belongs to it
             subfolders.clear()
             if run.result.is_file():

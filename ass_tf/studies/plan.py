@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ass_tf import config
 from ass_tf.config import schema, sections
@@ -23,9 +23,15 @@ class Method(schema.Section):
     set: dict[str, Any] = Field(default_factory=dict)
     """Settings that this method's runs change, dotted."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_name(cls, given: Any) -> Any:
+        """The file alone may stand in place of the whole."""
+        return {"file": given} if isinstance(given, str) else given
+
 
 class Plan(schema.Section):
-    methods: Annotated[dict[NAMES, str | Method], Field(min_length=1)]
+    methods: Annotated[dict[NAMES, Method], Field(min_length=1)]
     """Name -> settings file, relative to this one; or that with settings to change."""
     labelled: Annotated[tuple[sections.NotNegative | Literal["all"], ...], Field(min_length=1)]
     """Numbers of labelled target images; 0 is left out for methods that need some."""
@@ -67,17 +73,29 @@ def cells_of(file: Path, overrides: Sequence[str] = ()) -> list[Cell]:
     cells: dict[str, Cell] = {}
     for plan in _plans(file):
         for cell in _product(plan, file, overrides):
-            if cells.setdefault(cell.name, cell) != cell:
+            if cells.setdefault(cell.name, cell).settings != cell.settings:
                 raise config.ConfigError(f"{file}: {cell.name} must be one run. Received: two with other settings.")
+    if not cells:
+        raise config.ConfigError(f"{file}: there must be a run. Received: none, or none that can do without labels.")
     return sorted(cells.values(), key=lambda cell: cell.seed)
 
 
 def _plans(file: Path) -> list[Plan]:
     content = storage.read_json(file, config.ConfigError, kind=None)
-    try:
-        return [Plan.model_validate_json(json.dumps(p)) for p in (content if isinstance(content, list) else [content])]
-    except ValidationError as error:
-        raise config.ConfigError(f"{file}: {terminal.explain(error.errors(), list(Plan.model_fields))}") from None
+    plans = []
+    for grid in content if isinstance(content, list) else [content]:
+        try:
+            plans.append(Plan.model_validate_json(json.dumps(grid)))
+        except ValidationError as error:
+            raise config.ConfigError(f"{file}: {terminal.explain(error.errors(), _keys(grid))}") from None
+    return plans
+
+
+def _keys(grid: Any) -> list[str]:
+    """Dotted names of all that a grid may state."""
+    methods = grid.get("methods") if isinstance(grid, dict) else None
+    names = methods if isinstance(methods, dict) else {}
+    return [*Plan.model_fields, *(f"methods.{name}.{key}" for name in names for key in Method.model_fields)]
 
 
 def listed(file: Path) -> list[dict[str, Any]]:
@@ -89,7 +107,8 @@ def listed(file: Path) -> list[dict[str, Any]]:
     cells = storage.read_json(file, config.ConfigError, kind=list, missing=[])
     kinds = {"name": str, "method": str, "variant": str | None, "labelled": int | str, "seed": int}
     for cell in cells:
-        if not isinstance(cell, dict) or not all(isinstance(cell.get(key), kind) for key, kind in kinds.items()):
+        sound = isinstance(cell, dict) and all(isinstance(cell.get(key, ...), kind) for key, kind in kinds.items())
+        if not sound or (isinstance(cell["labelled"], str) and cell["labelled"] != "all"):
             rule = f"each entry must have {', '.join(kinds)}"
             raise config.ConfigError(f"{file}: {rule}. Received: {storage.shown(json.dumps(cell))}.")
         storage.check_name(cell["name"], f"{file}: name", config.ConfigError)
@@ -104,11 +123,10 @@ def _resolved(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 def _product(plan: Plan, plan_file: Path, overrides: Sequence[str]) -> Iterator[Cell]:
     variants: list[tuple[str | None, dict[str, Any]]] = [*plan.variants.items()] or [(None, {})]
-    methods = {name: Method(file=m) if isinstance(m, str) else m for name, m in plan.methods.items()}
     for seed, labelled, (variant, changes), (name, method) in itertools.product(
-        plan.seeds, plan.labelled, variants, methods.items()
+        plan.seeds, plan.labelled, variants, plan.methods.items()
     ):
-        file = plan_file.parent / method.file
+        file = config.named(plan_file, method.file, f"methods.{name}")
         place = {"seed": seed, "target.labelled_seed": seed, "target.labelled": labelled}
         settings = _resolved(plan_file, {**place, **plan.set, **method.set, **changes})
         words = (*(f"{key}={json.dumps(value)}" for key, value in settings.items()), *overrides)

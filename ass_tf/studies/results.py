@@ -65,10 +65,10 @@ class Run:
         return [step for step, _ in found], [value for _, value in found]
 
     def shares(self) -> tuple[list[int], dict[str, list[float]]]:
-        """Steps, and each term's share of G's gradient there."""
-        found = [record for record in self.records if "gradient_shares" in record]
-        names = found[0]["gradient_shares"] if found else {}
-        return [r["step"] for r in found], {name: [r["gradient_shares"][name] for r in found] for name in names}
+        """Steps, and each term's share of G's gradient there: 0 before it comes, as self-training does."""
+        found = [(record["step"], record["gradient_shares"]) for record in self.records if "gradient_shares" in record]
+        names = dict.fromkeys(name for _, shares in found for name in shares)
+        return [step for step, _ in found], {name: [shares.get(name, 0.0) for _, shares in found] for name in names}
 
     def warnings(self) -> list[str]:
         return [f"step {r['step']}: {r['warning']}" for r in self.records if "warning" in r]
@@ -121,7 +121,7 @@ def read(folder: Path) -> list[Run]:
     if RunFolder(folder).config.exists():
         return [_read_run(RunFolder(folder), None)]
     cells = {cell["name"]: cell for cell in listed(folder / "sweep.json")}
-    names = list(cells) or sorted(path.parent.name for path in folder.glob("*/config.json"))
+    names = list(cells) or sorted(path.parent.name for path in folder.glob("[!.]*/config.json"))
     if not names:
         raise config.ConfigError(f"{folder}: must be a run's folder, or one of runs. Received: no config.json in it.")
     runs = [_read_run(RunFolder(folder / name), cells.get(name)) for name in names]

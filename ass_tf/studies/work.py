@@ -52,6 +52,8 @@ def work_all(folder: Folder, cells: Sequence[Cell], processes: int, hours: float
             worker.join()
         codes = [worker.exitcode for worker in workers if worker.exitcode]
         worst = next((code for code in codes if code != os.EX_TEMPFAIL), os.EX_TEMPFAIL) if codes else 0
+        if worst == os.EX_TEMPFAIL and all(map(folder.is_done, cells)):  # what one left, another had in hand
+            return 0
         return worst if worst >= 0 else 128 - worst
 
     def stop(_: int) -> None:
@@ -91,7 +93,7 @@ def _work(folder: Folder, cells: Sequence[Cell], known: Mapping[str, Any], proce
 
     while waited_for := [c for c in cells if not folder.is_done(c) and not failed(c) and c.name not in late]:
         for cell in waited_for:
-            if time.time() + 60 * (minutes := _expected(folder, cells, cell)) > end:
+            if end < math.inf and time.time() + 60 * (minutes := _expected(folder, cells, cell)) > end:
                 late.add(cell.name)
                 print(f"{cell.name}: takes about {_hours(minutes)} h, more than there are; left", flush=True)
                 break

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ass_tf.system import terminal
+from ass_tf.system import storage, terminal
 
 NOTE, PATIENCE = 30, 600  # seconds until missing workers are named, and until they are given up
 GONE = 30  # seconds without an answer, after which a worker counts as gone while TensorFlow looks for it
@@ -144,10 +144,10 @@ def of_tf_config(text: str) -> Cluster:
         content: Any = json.loads(text)
         jobs, task = content["cluster"], content.get("task") or {}
         addresses = {job: list(jobs[job]) for job in jobs}
-        kind, index = task.get("type", "worker"), int(task.get("index", 0))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        kind, index = str(task.get("type", "worker")), int(task.get("index", 0))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         example = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
-        raise ClusterError(f"TF_CONFIG must be like {example}. Received: {text[:200]}.") from None
+        raise ClusterError(f"TF_CONFIG must be like {example}. Received: {storage.shown(text)}.") from None
     if other := sorted({*addresses, kind} - {"chief", "worker"}):
         raise ClusterError(f"TF_CONFIG must have chiefs and workers only. Received: {other[0]}.")
     if kind not in addresses or not 0 <= index < len(addresses[kind]):

@@ -15,6 +15,8 @@ from typing import Any
 
 from ass_tf.system import storage
 
+TYPES = ("bool", "int", "float", "str")  # that end the place of a complaint about a setting of several types
+
 
 @contextlib.contextmanager
 def show_progress(name: str) -> Iterator[Callable[[int, int], None]]:
@@ -28,9 +30,12 @@ def show_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
+        told = 0
 
         def line(done: int, total: int) -> None:
-            if done * 10 // total > (done - 1) * 10 // total:
+            nonlocal told
+            if (tenths := done * 10 // total) > told:
+                told = tenths
                 print(f"{name}: {done} of {total} images", file=sys.stderr, flush=True)
 
         yield line
@@ -91,14 +96,21 @@ def explain(complaints: Sequence[Mapping[str, Any]], settings: Sequence[str]) ->
         return f"{unknown} is no setting; the nearest is {_nearest(unknown, settings)}. Received: {_json(first)}."
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
-    # A place holds the names of types, such as `constrained-int`, beside those of keys.
-    keys = [".".join(str(p) for p in c["loc"] if isinstance(p, int) or p.isidentifier()) for c in complaints]
+    if first["type"] == "json_invalid":  # of what Python made of it
+        return f"the settings must be JSON that other programs can read: {first['ctx']['error']}."
+    keys = [_key(complaint["loc"]) for complaint in complaints]
     key = max((k for k in keys if f"{k}.".startswith(f"{keys[0]}.")), key=lambda k: k.count("."))
     here = [complaint for k, complaint in zip(keys, complaints) if k == key]
     if here[0]["type"] == "missing":
         return f"{key} must be given."
     rules = dict.fromkeys(complaint["msg"].partition(" should ")[2] or complaint["msg"] for complaint in here)
-    return f"{key} must {' or '.join(rules)}. Received: {_json(here[0])}."
+    return f"{key or 'the content'} must {' or '.join(rules)}. Received: {_json(here[0])}."
+
+
+def _key(place: Sequence[str | int]) -> str:
+    """Dotted name of a place, which holds the names of types, such as `constrained-int`, beside those of keys."""
+    own = place[:-1] if place and place[-1] in TYPES else place
+    return ".".join(str(part) for part in own if isinstance(part, int) or part.isidentifier())
 
 
 def _nearest(unknown: str, settings: Sequence[str]) -> str:

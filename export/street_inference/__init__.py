@@ -11,6 +11,7 @@ Copy this folder next to a model and run `python -m street_inference MODEL IMAGE
     workers     several processes that share them out
     summary     the table of the results, and what is complete
     video       a video through the model, by PyAV
+    frames      the table of a video
     progress    how far a call is, on stderr
     words       what the words of the command line mean
     command     the command line

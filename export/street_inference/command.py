@@ -89,12 +89,14 @@ def _main(given: argparse.Namespace) -> int:
     if options.sure is not None:
         pseudo.refuse_other(options.out)
     options.out.mkdir(parents=True, exist_ok=True)
-    shared = given.resume or given.shard != summary.WHOLE
-    summary.note_settings(options.out, summary.settings_of(given.model, _influence(options)), shared)
+    alone = given.shard == summary.WHOLE
+    settings = summary.settings_of(given.model, _influence(options))
+    alike = summary.note_settings(options.out, settings, given.resume or not alone, alone)
     names = naming.folder_names(paths, words) if given.keep_folders else naming.output_names(paths)
     place, count = given.shard
     todo = [(str(path), name) for path, name in zip(paths, names)][place - 1 :: count]
-    known = summary.complete(options.out, functools.partial(flow.results_of, options)) if given.resume else {}
+    reuse = given.resume and alike
+    known = summary.complete(options.out, functools.partial(flow.results_of, options)) if reuse else {}
     kept = {n: known[path] for n, (path, name) in enumerate(todo) if path in known and known[path][1] == name}
     jobs = [(number, *job) for number, job in enumerate(todo) if number not in kept]
     columns = summary.columns_of(model.names, options.confidence)
@@ -168,7 +170,8 @@ def work() -> int:
         options = options_of(given, model)
         columns = len(summary.columns_of(model.names, options.confidence))
         answer = functools.partial(workers.answer, sys.stdout, columns=columns)
-        flow.segment(model, workers.photographs_from(sys.stdin), options, answer)
+        with workers.telling(sys.stdout):
+            flow.segment(model, workers.photographs_from(sys.stdin), options, answer)
         return 0
 
     return _told(segment, given)

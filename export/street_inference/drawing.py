@@ -168,12 +168,18 @@ def save(path: Path, picture: Image.Image) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden name in the folder of `path`, which is made, that is renamed to it when the context ends well."""
+    """A hidden name in the folder of `path`, which is made, that is renamed to it when the context ends well.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`.
+    """
     unfinished = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield unfinished
         os.replace(unfinished, path)
+    except OSError as error:  # where the disk is full, it names nothing
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -210,7 +216,7 @@ class Film:
                 self.container.close()
         self.part.unlink(missing_ok=True)
 
-    def _begin(self, size: tuple[int, int]) -> None:
+    def _begin(self, size: tuple[int, int], ratio: Any) -> None:
         av, source = self.source.av, self.source
         codec, pixels, settings = CODECS.get(self.shown) or CODECS.get(self.out.suffix.lower()) or CODECS[""]
         self.empty, self.place = plan_frame(size, self.names, self.palette)
@@ -218,8 +224,8 @@ class Film:
         stream = self.stream = self.container.add_stream(codec, rate=source.rate, options=settings)
         stream.width, stream.height = size if self.shown == "labels" else self.empty.size
         stream.pix_fmt, stream.codec_context.time_base = pixels, source.tick
-        if ratio := source.video.sample_aspect_ratio:  # of a pixel's sides
-            stream.sample_aspect_ratio = ratio if size == source.size else 1 / ratio
+        if ratio:
+            stream.sample_aspect_ratio = ratio
         stream.thread_count = max(1, (os.cpu_count() or 1) // 2)  # the model needs cores, too
         if self.shown != "labels":
             context = stream.codec_context
@@ -232,11 +238,17 @@ class Film:
                 kind = f"{self.out.suffix} holds no sound of kind {theirs.codec_context.name}"
                 print(f"note: {kind}, which is left out; .mkv may hold it.", file=sys.stderr)
 
-    def add(self, photograph: Any, ticks: int) -> None:
-        """Draws a `flow.Photograph` with its labels, to be seen from a time in the source's ticks."""
+    def add(self, photograph: Any, ticks: int, ratio: Any) -> None:
+        """Draws a frame with its labels.
+
+        Args:
+            photograph: `flow.Photograph`.
+            ticks: of the source, the time from which it is seen.
+            ratio: width over height of its pixels, the first one's of all; None: not known.
+        """
         image, labels = photograph.image, Image.fromarray(photograph.labels)
         if self.container is None:
-            self._begin(image.size)
+            self._begin(image.size, ratio)
         labels = labels if labels.size == image.size else labels.resize(image.size, Image.Resampling.NEAREST)
         make = self.source.av.VideoFrame.from_ndarray
         if self.shown == "labels":

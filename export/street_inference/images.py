@@ -145,9 +145,14 @@ def walk(folder: Path, refuse: Callable[[Path, OSError], Any]) -> list[Path]:
 
 def holds_results(folder: Path) -> bool:
     """Whether a folder holds what an earlier call of `command` wrote."""
+    return is_table(folder / "summary.csv")
+
+
+def is_table(file: Path) -> bool:
+    """Whether a file is a table of results, as `summary` writes it."""
     try:
-        with open(folder / "summary.csv", encoding="utf-8", errors="replace", newline="") as file:
-            return next(csv.reader(file), [])[: len(SUMMARY_HEAD)] == SUMMARY_HEAD
+        with open(file, encoding="utf-8", errors="replace", newline="") as stream:
+            return next(csv.reader(stream), [])[: len(SUMMARY_HEAD)] == SUMMARY_HEAD
     except (OSError, csv.Error):
         return False
 

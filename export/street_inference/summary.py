@@ -20,7 +20,6 @@ from street_inference import images
 from street_inference.segmenter import ModelError
 
 SETTINGS = "inference.json"
-FRAME_HEAD = ["frame", "seconds"]  # of a video's table; the classes follow
 Row = list[str]
 Shard = tuple[int, int]  # (1 to n, n)
 WHOLE: Shard = (1, 1)
@@ -70,73 +69,23 @@ class Summary:
         self.count += 1
         self.skipped += bool(row[-1])
         self._waiting[number] = row
-        while self._next in self._waiting:
-            self._table.writerow(self._waiting.pop(self._next))
-            self._next += 1
-        self._stream.flush()  # so that it outlasts a kill
+        with _named(self.file):
+            while self._next in self._waiting:
+                self._table.writerow(self._waiting.pop(self._next))
+                self._next += 1
+            self._stream.flush()  # so that it outlasts a kill
 
     def close(self) -> None:
         """Gives the table its name; one without a row replaces none."""
-        for _, row in sorted(self._waiting.items()):
-            self._table.writerow(row)
-        self._stream.close()
+        with _named(self.file):
+            for _, row in sorted(self._waiting.items()):
+                self._table.writerow(row)
+            self._stream.close()
         if self.count or not self.file.exists():
             os.replace(self._part, self.file)
         else:
             self._part.unlink(missing_ok=True)
         self._kept.unlink(missing_ok=True)
-
-
-class FrameTable:
-    """Class shares of a video's frames, a row each, which outlast a kill; it gets its name when it is closed.
-
-    Args:
-        video: the file beside which it lies.
-        names: of the classes, c of them.
-    """
-
-    def __init__(self, video: Path, names: Sequence[str]) -> None:
-        self.file, self.count = beside(video), len(names)
-        self._stream = open(_part(self.file), "w", newline="", encoding="utf-8")  # noqa: SIM115 (closed in __exit__)
-        self._table = csv.writer(self._stream)
-        self._table.writerow([*FRAME_HEAD, *names])
-
-    def __enter__(self) -> FrameTable:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        with contextlib.suppress(OSError):  # of what could not be written
-            self._stream.close()
-        _part(self.file).unlink(missing_ok=True)
-
-    def add(self, number: int, seconds: float, labels: np.ndarray) -> None:
-        """Takes in a frame: its number from 0, its time, and its labels, uint8 (h, w)."""
-        shares = np.bincount(labels.ravel(), minlength=self.count)[: self.count] / labels.size
-        self._table.writerow([number, f"{seconds:.6f}", *(f"{share:.6f}" for share in shares)])
-        self._stream.flush()
-
-    def close(self) -> None:
-        self._stream.close()
-        os.replace(_part(self.file), self.file)
-
-
-def beside(video: Path) -> Path:
-    """The file of a video's table."""
-    return video.with_suffix(".csv")
-
-
-def refuse_other(table: Path) -> None:
-    """Refuses to replace a file that is no table of a video.
-
-    Raises:
-        ModelError: it is none.
-        OSError: it cannot be read.
-    """
-    if not os.path.exists(table):
-        return
-    with open(table, newline="", encoding="utf-8", errors="replace") as file:
-        if next(csv.reader(file), FRAME_HEAD)[: len(FRAME_HEAD)] != FRAME_HEAD:
-            raise ModelError(f"{table}: is no table of an earlier call and would be lost; use another --out.")
 
 
 def columns_of(names: Sequence[str], confidence: bool) -> list[str]:
@@ -156,16 +105,20 @@ def row_of(photograph: Any, columns: int) -> Row:
 
 def rows_in(folder: Path) -> Iterator[Row]:
     """The rows of all tables in a folder of results, those of a call that was killed among them."""
-    parts = sorted(folder.glob(".summary*.csv.part"))
-    for file in [*sorted(folder.glob("summary*.csv")), *parts]:
+    for file in _tables_in(folder):
         try:
             with open(file, newline="", encoding="utf-8", errors="surrogateescape") as stream:
                 table = csv.reader(_whole_lines(stream))
                 head = next(table, [])
-                if head[: len(images.SUMMARY_HEAD)] == images.SUMMARY_HEAD:
-                    yield from (row for row in table if len(row) == len(head))
+                yield from (row for row in table if len(row) == len(head))
         except (OSError, csv.Error):
             continue
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """The tables in a folder of results, those of a call that was killed behind the others."""
+    found = [*sorted(folder.glob("summary*.csv")), *sorted(folder.glob(".summary*.csv.part"))]
+    return [file for file in found if images.is_table(file)]
 
 
 def complete(folder: Path, results_of: Callable[[str, str], Iterable[str]]) -> dict[str, Row]:
@@ -196,30 +149,58 @@ def settings_of(model: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": model.name, "sha256": digest.hexdigest(), **json.loads(json.dumps(options))}
 
 
-def note_settings(folder: Path, settings: Mapping[str, Any], shared: bool) -> None:
+def note_settings(folder: Path, settings: Mapping[str, Any], shared: bool, alone: bool = False) -> bool:
     """Writes a call's settings next to its results.
+
+    Rows of results that were made otherwise, or nobody knows how, are dropped, unless other shards may have written
+    them in the meantime: the results stay, but no later call takes them for its own.
 
     Args:
         folder: of the results.
         settings: as `settings_of` returns them.
         shared: the call adds to results that are there, which must have been made alike.
+        alone: no other shard works in the folder.
+
+    Returns:
+        alike: whether the results that are there are known to have been made so.
 
     Raises:
-        ModelError: they were made otherwise; the message names the difference.
+        ModelError: they were made otherwise, and `shared`; the message names the difference.
     """
     file = folder / SETTINGS
-    if shared and file.exists():
-        try:
-            known = json.loads(file.read_text(encoding="utf-8"))
-            differing = [key for key in {**known, **settings} if key != "model" and known.get(key) != settings.get(key)]
-        except (ValueError, TypeError, AttributeError):
-            raise ModelError(f"{file}: is damaged; what made the results there is unknown.") from None
+    known: Any = {}
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        pass
+    except ValueError:
+        known = None
+    if shared and not isinstance(known, dict):
+        raise ModelError(f"{file}: is damaged; what made the results there is unknown.")
+    known = known if isinstance(known, dict) else {}
+    differing = [key for key in {**known, **settings} if key != "model" and known.get(key) != settings.get(key)]
+    if shared and known:
         if "sha256" in differing:
             raise ModelError(f"{folder}: its results are another model's ({known.get('model')}); use another --out.")
         for key in differing:
             change = f"{key} {json.dumps(known.get(key))}; now it is {json.dumps(settings.get(key))}"
             raise ModelError(f"{folder}: its results were made with {change}. Use another --out.")
+    if differing and (alone or not shared):
+        _drop_rows(folder)
     write_json(file, settings)
+    return not differing
+
+
+def _drop_rows(folder: Path) -> None:
+    """Leaves no table in a folder of results, but for the head that tells what the folder is."""
+    for file in _tables_in(folder):
+        if file.name != file_name(WHOLE):
+            file.unlink()
+            continue
+        with open(file, newline="", encoding="utf-8", errors="surrogateescape") as stream:
+            head = next(csv.reader(stream))
+        with _replaced(file) as stream:
+            csv.writer(stream).writerow(head)
 
 
 def join(folder: Path) -> tuple[int, int]:
@@ -232,7 +213,8 @@ def join(folder: Path) -> tuple[int, int]:
         images, skipped: how many rows it has, and how many of them have an error.
 
     Raises:
-        ModelError: there are none, one is missing or still being written, or they are of different numbers of shards.
+        ModelError: there are none, one is missing, damaged or still being written, or they are of different numbers of
+            shards.
         OSError: the folder cannot be read or written.
     """
     found: dict[int, dict[int, Path]] = {}
@@ -252,10 +234,9 @@ def join(folder: Path) -> tuple[int, int]:
     heads: list[Row] = []
     rows: list[Row] = []
     for _, file in sorted(tables.items()):
-        with open(file, newline="", encoding="utf-8", errors="surrogateescape") as stream:
-            table = csv.reader(stream)
-            heads.append(next(table, []))
-            rows += table
+        head, *others = _checked(file)
+        heads.append(head)
+        rows += others
     if any(head != heads[0] for head in heads):
         raise ModelError(f"{folder}: its tables are of models with different classes.")
     rows.sort()
@@ -264,6 +245,18 @@ def join(folder: Path) -> tuple[int, int]:
     for file in tables.values():
         file.unlink()
     return len(rows), sum(bool(row[-1]) for row in rows)
+
+
+def _checked(file: Path) -> list[Row]:
+    """The rows of a shard's table, with its head; ModelError if it is damaged."""
+    try:
+        with open(file, newline="", encoding="utf-8", errors="surrogateescape") as stream:
+            rows = list(csv.reader(stream))
+    except csv.Error:
+        rows = []
+    if not rows or not images.is_table(file) or any(len(row) != len(rows[0]) for row in rows):
+        raise ModelError(f"{file}: is damaged; run that shard with --resume.")
+    return rows
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
@@ -281,11 +274,20 @@ def _replaced(file: Path) -> Iterator[Any]:
     """A text file that gets its name when all is in it; another process, on another machine even, may write it too."""
     unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(unfinished, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        with _named(file), open(unfinished, "w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
             yield stream
         os.replace(unfinished, file)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Has an OSError name a file; where the disk is full, it names nothing."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(file)) from None
 
 
 def _whole_lines(lines: Iterable[str]) -> Iterator[str]:

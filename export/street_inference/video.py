@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from street_inference import drawing, flow, images, segmenter, summary
+from street_inference import drawing, flow, frames, images, segmenter
 from street_inference.progress import FrameProgress
 from street_inference.segmenter import ModelError
 from street_inference.words import options_of, refuse_out
@@ -42,10 +42,11 @@ Items = Generator[Any, None, None]  # Frames, and packets of sound between them
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """A frame on its way: its picture, and its time in ticks of the stream."""
+    """A frame on its way."""
 
     photograph: flow.Photograph
-    ticks: int
+    ticks: int  # its time
+    ratio: fractions.Fraction | None  # width over height of a pixel; None where nobody says so
 
 
 def run(given: argparse.Namespace) -> int:
@@ -85,7 +86,7 @@ def run(given: argparse.Namespace) -> int:
     finally:
         source.container.close()
     wall = time.perf_counter() - started
-    print(f"{count} frames in {options.out}, their class shares in {summary.beside(options.out)}")
+    print(f"{count} frames in {options.out}, their class shares in {frames.beside(options.out)}")
     print(
         f"{wall:.2f} s, {count / wall:.1f} frames a second, of which the session ran {model.seconds:.2f} s: "
         f"ratio {wall / max(model.seconds, 1e-9):.2f} (loading took {started - begun:.2f} s; {model.provider})"
@@ -104,13 +105,13 @@ def _write(source: Source, items: Items, model: segmenter.Segmenter, options: fl
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with (
         drawing.Film(source, options.out, options.outputs[0], model.names, model.palette) as film,
-        summary.FrameTable(options.out, model.names) as table,
+        frames.FrameTable(options.out, model.names) as table,
         contextlib.closing(_ahead(_segmented(model, _ahead(items), options))) as found,
     ):
         try:
             for item in found:
                 if isinstance(item, Frame):
-                    film.add(item.photograph, item.ticks)
+                    film.add(item.photograph, item.ticks, item.ratio)
                     table.add(count, float(item.ticks * source.tick), item.photograph.labels)
                     count += 1
                     progress.show(count)
@@ -230,28 +231,33 @@ class Source:
         self.is_live = remote and duration is None
         tells = TELLING & set(self.container.format.name.split(",")) and duration
         self.length = duration / av.time_base if tells else 0.0  # seconds
-        self.start = None if self.is_live else fractions.Fraction(0)  # seconds, what times are counted from
+        # Seconds that times are counted from; recordings of a transport stream begin late on a clock.
+        first = fractions.Fraction(max(self.container.start_time or 0, 0), av.time_base)
+        self.start = None if self.is_live else first
 
     def read(self, stop: threading.Event) -> Items:
         """Its frames, and packets of sound between them, until its end or the event."""
         number, damaged, reached = 0, 0, fractions.Fraction(0)
         try:
-            for packet in self.container.demux(self.video, *self.sound):
+            for packet in self.container.demux():  # of all streams: the head tells how long the longest is
                 if stop.is_set():
                     return
-                if packet.pts is not None:
-                    self.start = packet.pts * packet.time_base if self.start is None else self.start
+                if packet.pts is not None and packet.stream.type != "data":  # a time code may last as long as all
                     reached = max(reached, (packet.pts + (packet.duration or 0)) * packet.time_base)
+                if packet.stream not in (self.video, *self.sound):
+                    continue
+                if packet.pts is not None and self.start is None:
+                    self.start = packet.pts * packet.time_base
                 if packet.stream.type == "audio":
                     if packet.dts is not None:  # else it only says that the stream ends
                         yield packet
                     continue
                 try:
-                    frames = packet.decode()
+                    decoded = packet.decode()
                 except self.av.FFmpegError:
                     damaged += 1
                     continue
-                for frame in frames:
+                for frame in decoded:
                     yield self._taken(frame, number)
                     number += 1
         except self.av.FFmpegError as error:
@@ -265,21 +271,25 @@ class Source:
 
     def _taken(self, frame: Any, number: int) -> Frame:
         pixels = self.convert(frame, *self.size, "rgb24").to_ndarray()
-        image = Image.fromarray(_upright(pixels, frame.side_data.get("DISPLAYMATRIX")))
+        upright, across = _upright(pixels, frame.side_data.get("DISPLAYMATRIX"))
+        image, ratio = Image.fromarray(upright), self.video.sample_aspect_ratio
         taken = images.shrink(image, self.options.max_side, self.options.fixed)
         photograph = flow.Photograph(Path(self.word), "", number, image=image, size=image.size[::-1], pixels=taken)
         seconds = number / self.rate if frame.pts is None else frame.pts * frame.time_base - (self.start or 0)
-        return Frame(photograph, round(seconds / self.tick))
+        return Frame(photograph, round(seconds / self.tick), 1 / ratio if ratio and across else ratio)
 
 
-def _upright(pixels: np.ndarray, matrix: Any) -> np.ndarray:
-    """A frame turned and mirrored as its display matrix says, which maps (x, y) to (a x + c y, b x + d y)."""
+def _upright(pixels: np.ndarray, matrix: Any) -> tuple[np.ndarray, bool]:
+    """A frame turned and mirrored as its display matrix says, and whether its sides are exchanged by that.
+
+    The matrix maps (x, y) to (a x + c y, b x + d y).
+    """
     if matrix is None:
-        return pixels
+        return pixels, False
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
-    if abs(b) + abs(c) > abs(a) + abs(d):
+    if across := abs(b) + abs(c) > abs(a) + abs(d):
         pixels, a, d = pixels.swapaxes(0, 1), c, b
-    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]), across
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import math
 import os
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from street_inference import drawing, flow, images, segmenter, summary
+from street_inference import drawing, flow, frames, images, segmenter, summary
 
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # that are written
 READ = (*VIDEOS, ".3gp", ".avi", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".wmv")  # known by name
@@ -41,6 +42,12 @@ def _path(text: str) -> Path:
     if not text or any(letter < " " for letter in text):
         raise argparse.ArgumentTypeError(f"a name must not be empty or hold control characters. Received: {text!r}.")
     return Path(text)
+
+
+def _word(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("a name must not be empty")
+    return text
 
 
 def _shard(text: str) -> summary.Shard:
@@ -76,8 +83,8 @@ def parsed(arguments: Sequence[str] | None, prog: str | None, about: str) -> arg
     parser = argparse.ArgumentParser(prog=prog or _called(), description=about)
     add = parser.add_argument
     add("model", type=_path, metavar="MODEL", help="a model of export/to_onnx.py")
-    add("images", nargs="*", metavar="IMAGES", help="JPEG, PNG, WebP, BMP, TIFF: files, folders, patterns; or one "
-        "video: a file, a URL, or a camera's number")  # fmt: skip
+    add("images", nargs="*", type=_word, metavar="IMAGES", help="JPEG, PNG, WebP, BMP, TIFF: files, folders, patterns; "
+        "or one video: a file, a URL, or a camera's number")  # fmt: skip
     add("--images-from", metavar="FILE", help="take images from a list too, a path on each line; -: from stdin")
     add("--out", type=_path, required=True, metavar="DIR", help="folder of the results; of a video a file: out.mp4")
     add("--keep-folders", action="store_true", help="results lie in --out as the images lie in their folders")
@@ -179,9 +186,10 @@ def ask_for_video(given: argparse.Namespace) -> bool:
         raise segmenter.ModelError(f"{out}: --outputs confidence is not for videos.")
     if given.outputs == ["labels"] and out.suffix.lower() != ".mkv":
         raise segmenter.ModelError(f"{out}: --out must end in .mkv for labels, which need a codec without loss.")
-    if os.path.realpath(words[0]) == os.path.realpath(out):
+    source = words[0] if os.path.exists(words[0]) else words[0].removeprefix("file:")
+    if os.path.exists(source) and os.path.exists(out) and os.path.samefile(source, out):
         raise segmenter.ModelError(f"{out}: --out must be another file than the video.")
-    summary.refuse_other(summary.beside(out))
+    frames.refuse_other(frames.beside(out))
     return True
 
 
@@ -207,13 +215,19 @@ def files_of(given: argparse.Namespace) -> list[str]:
     """The words that name images, and the lines of the list.
 
     Raises:
-        OSError: the list cannot be read.
+        ModelError: the list is none.
+        OSError: it cannot be read.
     """
     if given.images_from is None:
         return given.images
     if given.images_from == "-":
-        lines = sys.stdin.buffer.read().splitlines()
+        content = sys.stdin.buffer.read()
     else:
         with open(given.images_from, "rb") as file:
-            lines = file.read().splitlines()
+            content = file.read()
+    if b"\0" in content:  # of `find -print0`, or of UTF-16
+        raise segmenter.ModelError(
+            f"--images-from {given.images_from}: must have a path on each line. It has null bytes."
+        )
+    lines = content.removeprefix(codecs.BOM_UTF8).splitlines()
     return [*given.images, *(os.fsdecode(line) for line in lines if line.strip())]

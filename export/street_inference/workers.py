@@ -54,13 +54,14 @@ class Crew:
         self.failed = 0  # workers of this round that have ended with another status than 0
         self.done = 0
         self.stopping = False
-        self.error: Exception | None = None  # of `finish`
+        self.error: Exception | None = None  # of `finish`, or of a worker that cannot write
 
     def segment(self, photographs: Iterable[Job]) -> None:
         """Has them all done; those that a worker had when it was killed go to new ones.
 
         Raises:
             ModelError: the workers end before they have done anything.
+            OSError: a result cannot be written.
         """
         waiting, before = iter(photographs), 0
         self._share_out(waiting, self.count)
@@ -143,13 +144,15 @@ class Crew:
             if not (line := answers.readline()):
                 break
             number, row = json.loads(line)
-            del held[number]
             with self.lock:
                 try:
+                    if number is None:
+                        raise OSError(*row)
+                    del held[number]
                     self.finish(number, row)
                     self.done += 1
                 except Exception as error:  # a full disk; raised again where the crew was called
-                    self.error, self.stopping, more = error, True, False
+                    self.error, self.stopping, more = self.error or error, True, False
         with contextlib.suppress(BrokenPipeError):
             given.close()
         answers.close()
@@ -185,6 +188,17 @@ def photographs_from(stream: Iterable[str]) -> Iterator[flow.Photograph]:
             return
         number, path, name = json.loads(line)
         yield flow.Photograph(Path(path), name, number)
+
+
+@contextlib.contextmanager
+def telling(stream: Any) -> Iterator[None]:
+    """Has a worker's parent end the call, and tell why, where the worker cannot write a result."""
+    try:
+        yield
+    except BrokenPipeError:  # the parent has gone
+        raise
+    except OSError as error:
+        print(json.dumps([None, [error.errno, error.strerror or str(error), error.filename]]), file=stream, flush=True)
 
 
 def answer(stream: Any, photograph: flow.Photograph, columns: int) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -31,6 +32,21 @@ def test_annotations_of_a_missing_photograph_do_not_take_its_namesake(missing_fi
     assert counted(capsys.readouterr().out) == {
         "further annotations of a photograph that has some: train/0001.png": 1,
     }
+
+
+def test_what_earlier_calls_wrote_into_the_source_is_no_photograph(convert, tmp_path):
+    source = tmp_path / "source"
+    tool_files.labelme(source)
+    tool_files.photograph(source / "more.png")
+    for out in (source / "one", source / "two"):
+        assert convert("--out", out) == 0
+        found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+        assert found == ["images/more.png", "images/street.png", "labels/street.png"]
+    shutil.copy(source / "street.json", source / "two/images/street.json")
+    for words, place in ((["--images", source / "one"], "source"), ([], "source/two")):
+        shutil.rmtree(tmp_path / "set", ignore_errors=True)
+        assert convert(*words, source=place) == 0
+        assert sorted(path.stem for path in (tmp_path / "set").glob("images/*")) == ["more", "street"]
 
 
 def test_of_two_annotations_of_one_photograph_the_first_is_taken(convert, tmp_path):

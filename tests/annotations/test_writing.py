@@ -45,6 +45,20 @@ def test_what_was_annotated_lying_is_turned_with_its_photograph(convert, tmp_pat
     assert (found == "sky").sum() == 800
 
 
+def test_a_tiff_is_turned_by_its_exif_data_too(convert, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    size = {"imageHeight": 60, "imageWidth": 40}
+    shapes = [labelme_shape("sky", [(0, 0), (99, 0), (99, 20), (0, 20)])]
+    tool_files.labelme(tmp_path / "source", shapes=shapes, imagePath="street.tif", **size)
+    tool_files.photograph(tmp_path / "source/street.tif", (40, 60), exif=exif)
+    (tmp_path / "source/street.png").unlink()
+    assert convert() == 0
+    found = label_of(tmp_path / "set")
+    assert found.shape == (60, 40)
+    assert (found[:20] == "sky").all()
+
+
 def test_annotations_of_another_shape_are_dropped_and_of_another_scale_kept(convert, tmp_path, capsys):
     shapes = [labelme_shape("car", [(1, 1), (9, 1), (9, 9)])]
     for name, size in (("small", (20, 30)), ("wide", (20, 60))):

@@ -14,7 +14,7 @@ from ass_tf import adabn, evaluate
 from ass_tf.config import schema
 from ass_tf.models import batch_norm
 from ass_tf.models.generator import build_generator
-from ass_tf.runs import trained
+from ass_tf.runs import claiming, trained
 from ass_tf.runs.folder import RunFolder
 
 
@@ -139,6 +139,21 @@ def test_what_cannot_be_used_is_told_in_one_line_and_nothing_is_left(finished, t
     assert message in error
     assert len([line for line in error.splitlines() if line.startswith("error: ")]) == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(places)
+
+
+def test_two_commands_do_not_write_one_run(finished, tmp_path, capsys):
+    out = tmp_path / ("n" * 70 + "0")
+    other = adabn._unfinished(tmp_path / ("n" * 70 + "1"))
+    ours = adabn._unfinished(out)
+    settings = RunFolder(finished).settings()
+    with claiming.claim(other, settings), claiming.claim(ours, settings):  # as others that are at work
+        assert adabn.main(["--run", str(finished), "--out", str(out)]) == 1
+        assert capsys.readouterr().err.splitlines()[-1] == f"error: {out}: another process is writing this run."
+        assert ours.config.exists()
+    with claiming.claim(other, settings):
+        assert adabn.main(["--run", str(finished), "--out", str(out)]) == 0  # after a kill of the first
+        assert other.config.exists()
+    assert not ours.path.exists()
 
 
 def test_photographs_that_fill_no_batch_are_not_counted(finished, tmp_path):

@@ -118,5 +118,11 @@ def test_a_command_without_what_all_need_says_so(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: sweep needs ass_tf.sweep: pip install ass_tf.\n"
 
 
+def test_a_command_that_comes_to_need_tensorflow_says_so(file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert dispatch(["train", "--config", str(file), "--run", str(tmp_path / "run")], "ass-tf") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "error: train needs tensorflow: pip install ass_tf."
+
+
 def test_a_package_that_is_there_is_imported():
     assert process.require("json", "none", "a test") is json

@@ -1,6 +1,7 @@
 """The web page in chromium with onnxruntime-web, which `make test-page` installs; skipped where either is missing."""
 
 import json
+import os
 import shutil
 
 import browser
@@ -15,6 +16,7 @@ from ass_tf import page
 from ass_tf.export import onnx_graph, precision, to_onnx
 
 pytestmark = MARKS
+WEB = exports.EXPORT.parent / "ass_tf/export/web"
 SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--enable-features=Vulkan", "--use-webgpu-adapter=swiftshader")
 
 
@@ -97,6 +99,31 @@ def test_a_file_that_is_missing_is_named(chromium, site, tmp_path, file, message
         chromium.open(address)
         chromium.wait("document.getElementById('warnings').textContent")
         assert chromium.run("document.getElementById('warnings').textContent").startswith(message)
+    chromium.open("about:blank")
+    chromium.events.clear()
+
+
+def test_page_that_was_made_anew_runs_its_own_scripts(chromium, model, photographs, tmp_path, monkeypatch):
+    """Of files that have not changed for long, a browser asks for the page alone again when it is reloaded."""
+    script = shutil.copytree(WEB, tmp_path / "web") / "page.js"
+    monkeypatch.setattr(page.importlib.resources, "files", lambda _: tmp_path)
+
+    def made(number):
+        script.write_text(f"{(WEB / 'page.js').read_text()}document.body.dataset.made = {number};\n")
+        for path in make(model, tmp_path / "page", photographs / f"{number} fits.png").rglob("*"):
+            os.utime(path, (number * 10**8,) * 2)
+
+    made(1)
+    with browser.serving(tmp_path / "page") as (address, _):
+        opened(chromium, address)
+        chromium.wait("document.body.dataset.made === '1'")
+        made(2)
+        chromium.open(address)
+        told = "This page was made anew after your browser had read it. Reload it."
+        chromium.wait(f"document.getElementById('warnings').textContent === '{told}'")
+        chromium.call("Page.reload")
+        chromium.wait(f"document.body.dataset.made === '2' && {SHOWN} === '2 fits.png'")
+        assert chromium.run("document.getElementById('warnings').textContent") == ""
     chromium.open("about:blank")
     chromium.events.clear()
 

@@ -82,6 +82,33 @@ def test_empty_base_is_named(tmp_path):
         config.load(write(tmp_path / "a.json", {"base": ""}))
 
 
+@pytest.mark.parametrize("name", ["loop.json", "a.json"])
+def test_file_or_base_that_is_a_link_to_itself_is_named_in_one_line(tmp_path, name):
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    write(tmp_path / "a.json", {"base": "loop.json"})
+    with pytest.raises(ConfigError, match=r"loop\.json: Too many levels of symbolic links\.$"):
+        config.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("key", ["mapping", "list"])
+def test_file_with_a_name_that_no_disk_takes_is_left_to_the_check_of_the_data(tmp_path, key):
+    file = write(tmp_path / "a.json", {**LEAST, "source": {**LEAST["source"], key: "n" * 300}})
+    assert getattr(config.load(file).source, key) == "n" * 300
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        (r'source.root="a\ud800"', "must be JSON that other programs can read: unexpected end of hex escape"),
+        ('optimiser.generator_options={"a": [1]}', "generator_options.a must be a valid boolean or be a valid integer"),
+    ],
+)
+def test_value_that_cannot_be_used_is_told_by_its_key(tmp_path, word, message):
+    with pytest.raises(ConfigError) as caught:
+        config.load(write(tmp_path / "a.json", with_adamw()), [word])
+    assert message in str(caught.value)
+
+
 def test_another_optimiser_does_not_inherit_options(tmp_path):
     write(tmp_path / "a.json", with_adamw())
     lion = {"base": "a.json", "optimiser": {"generator": "Lion", "generator_options": {"beta_1": 0.8}}}

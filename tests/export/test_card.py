@@ -66,6 +66,21 @@ def test_snapshot_without_scores_and_smaller_numbers_are_told(run):
     assert "pixels, in float32:" in page
 
 
+def test_student_of_a_run_that_is_judged_by_its_teacher_has_no_scores(run):
+    folder = RunFolder(run)
+    settings = folder.settings().model_dump(mode="json")
+    settings["self_training"]["weight"] = 0.5
+    folder.config.write_text(config.dump(config.from_dict(settings)))
+    pages = [
+        card.page(run, card.description(run, folder.settings(), "last", 7, network), "model.onnx", ["x"])
+        for network in (None, "teacher", "student")
+    ]
+    assert pages[0] == pages[1]
+    assert "| road | 73.00 |" in pages[0]
+    assert "73.00" not in pages[2]
+    assert "The student was not scored." in pages[2]
+
+
 def test_export_writes_a_page_for_each_model(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
     assert to_onnx.main(["--run", str(tmp_path / "run"), "--precision", "float16"]) == 0

@@ -72,6 +72,26 @@ def test_triton_model_with_another_signature_needs_another_name(finished, reposi
     assert not (repository / "town/3").exists()
 
 
+def test_triton_model_of_other_classes_needs_another_name(model, repository, tmp_path, capsys):
+    other = onnx.load(str(model))
+    (names,) = (entry for entry in other.metadata_props if entry.key == "class_names")
+    names.value = names.value.replace("road", "way")
+    onnx.save(other, tmp_path / "model.onnx")
+    before = (repository / "town/classes.txt").read_text()
+    assert to_server.main(["triton", str(tmp_path / "model.onnx"), "--out", str(repository), "--name", "town"]) == 1
+    assert "have other inputs, outputs or classes; use another --name." in capsys.readouterr().err
+    assert (repository / "town/classes.txt").read_text() == before
+
+
+def test_configuration_that_is_no_text_is_named(model, tmp_path, capsys):
+    (tmp_path / "town").mkdir()
+    (tmp_path / "town/config.pbtxt").write_bytes(b"\xff\xfe")
+    assert to_server.main(["triton", str(model), "--out", str(tmp_path), "--name", "town"]) == 1
+    assert capsys.readouterr().err.startswith(
+        f"error: {tmp_path / 'town/config.pbtxt'}: the file must be text in UTF-8."
+    )
+
+
 def test_file_that_is_no_model_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "model.onnx").write_bytes(b"nothing")
     for name, message in (("model.onnx", "no model of ass-tf export"), ("none.onnx", "No such file")):
@@ -95,6 +115,15 @@ def test_tensorflow_version_serves_and_has_a_request_to_warm_up_by(served, finis
     assert signature(image=tf.constant(image))["labels"].shape == image.shape[:3]
 
 
+def test_card_of_a_saved_model_holds_code_that_runs_it(served):
+    text = (served / "town/1/assets.extra/card.md").read_text()
+    code = text.partition("```python\n")[2].partition("```")[0]
+    known = {"images": np.zeros((2, 32, 48, 3), np.uint8)}
+    exec(code.replace("FOLDER", str(served / "town/1")), known)
+    assert (known["labels"].shape, known["labels"].dtype) == ((2, 32, 48), tf.uint8)
+    assert "ass-tf-infer" not in text
+
+
 def test_tensorflow_batching_parameters_are_there(served):
     text = (served / "town/batching.config").read_text()
     assert text.splitlines() == [
@@ -106,7 +135,7 @@ def test_tensorflow_batching_parameters_are_there(served):
 
 
 def test_commands_that_start_the_servers_name_what_was_written(model, tmp_path, capsys):
-    out = tmp_path / "my models"
+    out = tmp_path / "it's my models"
     assert to_server.main(["triton", str(model), "--out", str(out), "--name", "town"]) == 0
     words = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert words[:3] == ["docker", "run", "--rm"]

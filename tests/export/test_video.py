@@ -144,6 +144,16 @@ def test_uneven_times_stay_as_they_are(model, tmp_path):
     assert [float(row["seconds"]) * 1000 for row in videos.rows(tmp_path / "out.mp4")] == pytest.approx(times)
 
 
+def test_recording_that_begins_late_on_a_clock_begins_at_its_first_packet(model, tmp_path):
+    videos.write(tmp_path / "in.ts", av, 4, times=[30_000_000 + 40 * n for n in range(4)])
+    assert videos.run(model, tmp_path / "in.ts", "--out", tmp_path / "out.mp4") == 0
+    expected = pytest.approx([0.04 * n for n in range(4)], abs=1e-4)
+    assert [float(row["seconds"]) for row in videos.rows(tmp_path / "out.mp4")] == expected
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert [float(frame.pts * frame.time_base) for frame in container.decode(video=0)] == expected
+        assert container.start_time == 0
+
+
 def test_turned_video_is_seen_upright_by_the_model_and_in_the_result(model, tmp_path):
     videos.turn(videos.write(tmp_path / "in.mp4", av, 3))
     assert videos.run(model, tmp_path / "in.mp4", "--out", tmp_path / "out.mp4", "--max-side", "0") == 0
@@ -158,9 +168,10 @@ def test_turned_video_is_seen_upright_by_the_model_and_in_the_result(model, tmp_
         assert next(container.decode(video=0)).side_data.get("DISPLAYMATRIX") is None
 
 
+@pytest.mark.parametrize("size", [(36, 64), (64, 64)])
 @pytest.mark.parametrize(("turn", "expected"), [(lambda path: path, Fraction(16, 11)), (videos.turn, Fraction(11, 16))])
-def test_pixels_that_are_no_squares_keep_their_shape(model, tmp_path, turn, expected):
-    turn(videos.write(tmp_path / "in.mp4", av, 3, ratio=Fraction(16, 11)))
+def test_pixels_that_are_no_squares_keep_their_shape(model, tmp_path, turn, expected, size):
+    turn(videos.write(tmp_path / "in.mp4", av, 3, size, ratio=Fraction(16, 11)))
     assert videos.run(model, tmp_path / "in.mp4", "--out", tmp_path / "out.mp4") == 0
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.streams.video[0].sample_aspect_ratio == expected
@@ -180,7 +191,9 @@ def test_pixels_that_are_no_squares_keep_their_shape(model, tmp_path, turn, expe
 def test_display_matrix_turns_and_mirrors(matrix, expected):
     a, b, c, d = (65536 * value for value in matrix)
     stored = np.array([a, b, 0, c, d, 0, 0, 0, 2**30], np.int32).tobytes()
-    np.testing.assert_array_equal(video._upright(np.array([[1, 2, 3], [4, 5, 6]]), stored), expected)
+    upright, across = video._upright(np.array([[1, 2, 3], [4, 5, 6]]), stored)
+    np.testing.assert_array_equal(upright, expected)
+    assert across == (len(expected) == 3)
 
 
 def test_folder_with_the_name_of_a_video_still_takes_photographs(model, tmp_path):

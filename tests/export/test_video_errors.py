@@ -42,6 +42,16 @@ def test_video_that_is_cut_short_is_told_in_one_line_and_kept_up_to_there(model,
     assert len(videos.rows(tmp_path / "out.mp4")) == count
 
 
+def test_subtitles_beyond_the_last_picture_are_no_fault_and_hide_none(model, clip, tmp_path, capsys):
+    file = videos.add_subtitles(clip, tmp_path / "in.mkv", av, 5)
+    assert videos.run(model, file, "--out", tmp_path / "out.mp4") == 0
+    assert "cut short" not in capsys.readouterr().err
+    file = videos.add_subtitles(videos.write(tmp_path / "long.mp4", av, 100), tmp_path / "in.mkv", av, 1)
+    os.truncate(file, file.stat().st_size * 6 // 10)
+    assert videos.run(model, file, "--out", tmp_path / "out.mp4") == 1
+    assert f"error: {file}: is cut short after " in capsys.readouterr().err
+
+
 def test_damaged_packet_is_left_out_and_the_rest_is_kept(model, tmp_path, capsys):
     file = videos.write(tmp_path / "in.mp4", av, 12)
     with av.open(str(file)) as container:
@@ -109,7 +119,10 @@ def test_missing_package_is_named_with_the_command_that_installs_it(model, clip,
         (["in.mp4", "--out", "o.mp4", "--pseudo-labels", "0.9"], "--pseudo-labels is not for videos"),
         (["in.mp4", "--out", "o.mp4", "--outputs", "labels"], "o.mp4: --out must end in .mkv for labels"),
         (["in.mp4", "--out", "./in.mp4"], "in.mp4: --out must be another file than the video."),
+        (["file:in.mp4", "--out", "in.mp4"], "in.mp4: --out must be another file than the video."),
         (["in.mp4", "--out", "table.mp4"], "table.csv: is no table of an earlier call and would be lost"),
+        (["in.mp4", "--out", "wide.mp4"], "wide.csv: is no table of an earlier call and would be lost"),
+        (["in.mp4", "--out", "blank.mp4"], "blank.csv: is no table of an earlier call and would be lost"),
         (["in.mp4", "--out", "o.mp4", "--max-pixels", "100"], "claims 2304 pixels a frame, more than the 100"),
         (["in.mp4", "--out", "table.csv/o.mp4"], "--out must be a folder that can be written"),
     ],
@@ -120,6 +133,8 @@ def test_words_that_do_not_fit_a_video_are_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     Path("in.mp4").write_bytes(clip.read_bytes())
     Path("table.csv").write_text("time,speed\n0,3\n")
+    Path("wide.csv").write_text("x" * 200_000)  # more than the csv module takes for a field
+    Path("blank.csv").write_text("\n0,3\n")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert videos.run(model, *words) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -50,6 +50,20 @@ def write(path, av, count=12, size=(36, 64), times=None, codec="libx264", sound=
     return path
 
 
+def add_subtitles(path, out, av, end):
+    """A copy of a video with a subtitle that is shown from its beginning to `end`, in seconds."""
+    text = out.with_suffix(".srt")
+    text.write_text(f"1\n00:00:00,000 --> 00:00:{end:02},000\nRain.\n")
+    with av.open(str(path)) as container, av.open(str(text)) as words, av.open(str(out), "w") as made:
+        streams = [*words.streams, *container.streams]
+        packets = [packet for source in (words, container) for packet in source.demux() if packet.dts is not None]
+        copies = {stream: made.add_stream_from_template(stream) for stream in streams}
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            packet.stream = copies[packet.stream]
+            made.mux(packet)
+    return out
+
+
 def turn(path):
     """Has players turn the pictures of an mp4 by a quarter against the clock, as a phone does that is held upright."""
     content = path.read_bytes()

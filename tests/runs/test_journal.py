@@ -87,6 +87,19 @@ def test_board_that_a_kill_cut_short_is_read_up_to_there(tmp_path):
     assert len(whole) > len(shown) > 20
 
 
+def test_loss_that_begins_between_records_has_the_mean_of_its_own_steps(tmp_path):
+    """Self-training begins after some steps; here a snapshot is taken between, and the run goes on from its state."""
+    window = {}
+    given = {"steps": 8, "images_per_step": 1, "log_every": 4, "watch": {}}
+    for start, end in ((0, 3), (3, 8)):
+        window = json.loads(json.dumps(window))
+        with journal.Journal(RunFolder(tmp_path), start=start, window=window, **given) as log:
+            for step in range(start + 1, end + 1):
+                log.step(step, {"loss": 1.0, **({"late_loss": 2.0} if step > 2 else {})}, 0.0)
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(r["step"], r["loss"], r["late_loss"]) for r in records] == [(4, 1.0, 2.0), (8, 1.0, 2.0)]
+
+
 def test_undefined_score_is_a_dash(tmp_path, capsys):
     with log_of(tmp_path, steps=9, start=0, images_per_step=1, log_every=1) as log:
         scores = Scores(None, None, {"a": None}, {}, np.zeros((1, 1), np.int64))

@@ -44,7 +44,7 @@ def test_new_folder_is_claimed_and_holds_the_settings(tmp_path):
 
 
 def test_empty_folder_and_a_folder_left_by_a_kill_while_it_was_made_are_claimed(tmp_path):
-    for names in ((), ("lock",), ("lock", ".config.json.part")):
+    for names in ((), ("lock",), ("lock", ".config.json.part"), ("lock", "lock.held", ".config.json.part")):
         run = tmp_path / f"run{len(names)}"
         run.mkdir()
         for name in names:
@@ -163,6 +163,15 @@ def test_run_whose_snapshots_were_deleted_is_refused_and_keeps_its_log(tmp_path)
     assert content(tmp_path) == before
 
 
+def test_log_of_a_start_that_saved_nothing_does_not_bar_the_starts_after_it(tmp_path):
+    """Its steps are more than come before the first snapshot of the settings that follow."""
+    claiming.claim(RunFolder(tmp_path), SETTINGS).close()
+    (tmp_path / "log.jsonl").write_text('{"step": 900, "loss": 1}\n')
+    for _ in range(2):
+        claiming.claim(RunFolder(tmp_path), changed("train.checkpoint_every", 100)).close()
+    assert RunFolder(tmp_path).records() == []
+
+
 def test_folder_with_other_things_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(RunFolderError, match=r"--run must name a new folder or a run's"):
@@ -192,6 +201,19 @@ def test_lists_of_images_are_those_that_the_run_began_with(tmp_path):
     claiming.write_lists(RunFolder(tmp_path), {"source": ["b"]})
     with pytest.raises(RunFolderError, match=r"source.txt: the source images must be those"):
         claiming.write_lists(RunFolder(tmp_path), {"source": ["a"]})
+
+
+def test_roles_are_those_that_the_run_began_with_but_for_the_validation(tmp_path):
+    begun = {"source": ["a"], "labelled": ["b"]}
+    for name, names in (("with", begun), ("without", {"source": ["a"]})):
+        claiming.write_lists(RunFolder(tmp_path / name), names)
+        snapshots.save(RunFolder(tmp_path / name), variables(1.0), {"step": 1})
+    with pytest.raises(RunFolderError, match=r"labelled.txt: the labelled images must be those that the run began"):
+        claiming.write_lists(RunFolder(tmp_path / "without"), begun)
+    with pytest.raises(RunFolderError, match=r"labelled.txt: the labelled images must be those that the run began"):
+        claiming.write_lists(RunFolder(tmp_path / "with"), {"source": ["a"]})
+    for names in ({**begun, "validation": ["c"]}, begun):
+        assert claiming.write_lists(RunFolder(tmp_path / "with"), names) == []
 
 
 def test_labels_mean_what_they_meant_when_the_run_began(tmp_path):

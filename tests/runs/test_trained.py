@@ -18,9 +18,10 @@ def test_newest_finished_run_is_found_at_any_depth(tmp_path):
         (run / "config.json").write_text("{}")
         (run / "result.json").write_text("{}")
         os.utime(run / "result.json", (1e9 - age, 1e9 - age))
-    unfinished = tmp_path / "unfinished"
-    unfinished.mkdir()
-    (unfinished / "config.json").write_text("{}")
+    for name, files in (("unfinished", ["config.json"]), (".being-written.part", ["config.json", "result.json"])):
+        (tmp_path / name).mkdir()
+        for file in files:
+            (tmp_path / name / file).write_text("{}")
     assert trained.newest_finished(tmp_path) == tmp_path / "deep/er/b"
 
 

@@ -34,6 +34,7 @@ def test_a_single_run_and_a_plain_folder_of_runs_are_read_too(swept, tmp_path):
     assert (run.method, run.labelled, run.seed, run.label) == ("csa", 20, 0, "GA+CSA")
     for name in ("x", "y"):
         made_runs.make(tmp_path / name, "ga", seed=ord(name))
+    made_runs.make(tmp_path / ".z.part", "ga")  # which another command is writing, or was when it was killed
     assert [run.name for run in results.read(tmp_path)] == ["x", "y"]
     with pytest.raises(config.ConfigError, match="Received: no config"):
         results.read(tmp_path / "x/pictures")
@@ -47,6 +48,15 @@ def test_curves_warnings_shares_and_features_are_found(swept):
     before, after = run.distances("before"), run.distances("after")
     assert np.isnan(before[3])
     assert np.nanmean(before) > np.nanmean(after) > 0
+
+
+def test_term_that_comes_later_has_no_share_before(tmp_path):
+    made_runs.make(tmp_path / "run")
+    shares = {1: {"a": 1.0}, 2: {"a": 0.25, "self_training_loss": 0.75}, 3: {"a": 1.0}}
+    lines = [json.dumps({"step": step, "gradient_shares": found}) + "\n" for step, found in shares.items()]
+    (tmp_path / "run/log.jsonl").write_text("".join(lines))
+    (run,) = results.read(tmp_path / "run")
+    assert run.shares() == ([1, 2, 3], {"a": [1.0, 0.25, 1.0], "self_training_loss": [0.0, 0.75, 0.0]})
 
 
 def test_a_log_line_cut_short_is_left_out(tmp_path):
@@ -155,6 +165,12 @@ def test_a_broken_file_of_features_counts_as_none(tmp_path):
         ("status/a.json", '{"minutes": []}', "minutes must be what a sweep notes. Received: []."),
         ("status/a.json", '{"failed": 3}', "failed must be what a sweep notes. Received: 3."),
         ("sweep.json", "[3]", "each entry must have name"),
+        ("sweep.json", '[{"name": "a", "method": "csa", "labelled": 5, "seed": 0}]', "each entry must have name"),
+        (
+            "sweep.json",
+            '[{"name": "a", "method": "csa", "variant": null, "labelled": "some", "seed": 0}]',
+            "each entry must have name",
+        ),
     ],
 )
 def test_damaged_file_is_named(tmp_path, name, content, message):
@@ -165,7 +181,7 @@ def test_damaged_file_is_named(tmp_path, name, content, message):
     assert len(results.read(tmp_path)) == 1
     (tmp_path / name).write_text(content)
     with pytest.raises(config.ConfigError) as caught:
-        results.read(tmp_path)
+        tables.tables(results.read(tmp_path))
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
     assert message in str(caught.value)
 

@@ -1,14 +1,17 @@
 """Sweeps that share a machine's GPUs, or have little time."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from sweeps import completed, start
 from sweeps import plan as plan  # a fixture
 from sweeps import trainer as trainer  # a fixture
 
-from ass_tf import sweep
-from ass_tf.system import machine
+from ass_tf import config, sweep
+from ass_tf.studies import cells, work
+from ass_tf.studies import plan as plans
+from ass_tf.system import machine, storage
 
 ONE = {"labelled": [2], "methods": {"oracle": "oracle.json"}}
 
@@ -34,6 +37,21 @@ def test_runs_for_which_the_time_is_too_short_are_left(begun, tmp_path, processe
     assert process.returncode == 75, errors
     assert "oracle-2-1: takes about 1:00 h, more than there are; left" in printed
     assert completed(out) == ["oracle-2-0"]
+
+
+@pytest.mark.parametrize(("done", "status"), [([0, 1, 2], 0), ([0, 1], 75)])
+def test_what_one_process_leaves_and_another_makes_is_not_left(begun, monkeypatch, done, status):
+    """One of two processes has no time for the run that the other has in hand."""
+    out, words = begun
+    file, folder = out.parent / "plan.json", cells.Folder(out)
+    for cell in plans.cells_of(file):
+        storage.write_text(folder.run(cell).config, config.dump(cell.settings))
+        if cell.seed in done:
+            folder.run(cell).write_result({"last": {"miou": 1.0}})
+    ended = SimpleNamespace(start=lambda: None, join=lambda: None, exitcode=75)
+    context = SimpleNamespace(Process=lambda **_: ended)
+    monkeypatch.setattr(work.multiprocessing, "get_context", lambda _: context)
+    assert sweep.main([*words, "--max-hours", "1", "--processes", "2"]) == status
 
 
 def test_runs_for_which_there_is_time_are_made(begun):

@@ -28,6 +28,14 @@ def test_failing_disk_is_told_and_a_gone_reader_is_not(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_progress_has_a_line_at_every_tenth_that_several_images_at_once_reach(capsys):
+    with terminal.show_progress("statistics") as advance:
+        for done in (3, 6, 9, 12, 15, 18, 21, 24, 25):
+            advance(done, 25)
+    told = [int(line.split()[1]) for line in capsys.readouterr().err.splitlines()]
+    assert told == [3, 6, 9, 12, 15, 18, 21, 24, 25]
+
+
 @pytest.mark.parametrize(
     ("iou", "miou", "text"),
     [

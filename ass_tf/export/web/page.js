@@ -290,7 +290,11 @@ async function start() {
   if (!response?.ok) {
     throw new Error("page.json does not come from the server. It lies beside this page.");
   }
-  await new Page(await response.json()).start();
+  const about = await response.json();
+  if (!import.meta.url.includes(`/${about.scripts}/`)) {
+    throw new Error("This page was made anew after your browser had read it. Reload it.");
+  }
+  await new Page(about).start();
 }
 
 start().catch((error) => warn(error.message));
