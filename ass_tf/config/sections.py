@@ -98,7 +98,8 @@ class Model(Section):
     wrote, or null for random ones."""
     batch_norm: Literal["batch", "target", "frozen"] = "batch"
     """`batch`: normalise by the statistics of each batch; all domains update the running statistics. `target`: only
-    target images update them, if the run has any. `frozen`: normalise by the loaded running statistics."""
+    target images update them, if the run has any, also those into which self-training pastes. `frozen`: normalise by
+    the loaded running statistics."""
     learn_scale: bool = False
     """Also learn gamma and beta of the normalisation layers, which the paper's base code keeps as they are."""
 

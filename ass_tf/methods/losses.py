@@ -79,7 +79,8 @@ def segmentation_loss(logits, labels, class_weights=None, hard_pixels=None):
         flat = tf.reshape(tf.where(valid, values, 0.0), (values.shape[0], -1))
         least = tf.math.top_k(flat, max(flat.shape[1] // FEWEST, 1), sorted=True).values[:, -1]
         bound = tf.minimum(least, -math.log(max(hard_pixels, 1e-6)))
-        weights *= tf.cast(tf.stop_gradient(values) >= bound[:, None, None], tf.float32)
+        easy = tf.stop_gradient(values) < bound[:, None, None]  # NaN is not: the loss must tell of it
+        weights *= tf.cast(tf.logical_not(easy), tf.float32)
     if class_weights is not None:
         weights *= tf.gather(tf.constant(class_weights), channel)
     axes = [1, 2]

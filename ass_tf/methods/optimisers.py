@@ -220,6 +220,8 @@ def _build(name, learning_rate, options):
     unused = [key for key in ("use_ema", "gradient_accumulation_steps") if options.get(key)]
     if unused or name in (f"{ADDONS}SWA", f"{ADDONS}MovingAverage"):
         raise ValueError(f"{(unused or [name])[0]} needs a training loop that takes averages, which this one does not")
+    if options.get("loss_scale_factor"):  # by which Keras would only divide the gradients
+        raise ValueError("loss_scale_factor needs a training loop that scales losses by it, which this one does not")
     if "optimizer" in options:
         options["optimizer"] = _build(options["optimizer"], learning_rate, {})
     else:

@@ -119,7 +119,7 @@ class TrainingStep:
         if measure_shares:
             for name, weighted in moving.items():
                 gradient = tape.gradient(weighted, [*weights[0], *weights[1]])  # None where the term does not reach
-                values[NORM + name] = tf.linalg.global_norm(gradient) / scale / self._replicas
+                values[NORM + name] = tf.linalg.global_norm(gradient) / scale
         self._names[measure_shares, teaches] = list(values)
         return tf.stack([*values.values(), stop]), gradients
 

@@ -54,7 +54,7 @@ class BatchNorm(layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        if self.momentum < 1:
+        if self._momentum_here() < 1:
             # The operation returns the unbiased variance, Keras 3 keeps the biased one.
             self._keep(mean, variance, (_count(inputs) - 1) / _count(inputs))
         return outputs
@@ -66,7 +66,7 @@ class BatchNorm(layers.BatchNormalization):
         count = tf.cast(_count(inputs), tf.float32) * context.num_replicas_in_sync
         mean, of_squares = tf.unstack(context.all_reduce("SUM", sums) / count)
         variance = tf.maximum(of_squares - tf.square(mean), 0.0)
-        if self.momentum < 1:
+        if self._momentum_here() < 1:
             self._keep(tf.stop_gradient(mean), tf.stop_gradient(variance), 1.0)
         factor = _value(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
         return tf.cast(values * factor + (_value(self.beta) - mean * factor), inputs.dtype)
@@ -74,17 +74,21 @@ class BatchNorm(layers.BatchNormalization):
     def _keep(self, mean, variance, factor):
         """The running statistics move towards a batch's, now or at the end of `moved_together`; the variance times a
         factor."""
-        share = 1.0 - self.momentum
+        momentum = self._momentum_here()
+        share = 1.0 - momentum
         moves = [
-            _Move(here(self.moving_mean), mean, self.momentum, share),
-            _Move(here(self.moving_variance), variance, self.momentum, share * factor),
+            _Move(here(self.moving_mean), mean, momentum, share),
+            _Move(here(self.moving_variance), variance, momentum, share * factor),
         ]
-        waiting = getattr(_together, "moves", None)
+        waiting = getattr(_thread, "moves", None)
         if waiting is not None and isinstance(factor, float):
             waiting.extend(moves)
             return
         for move in moves:
             move.running.assign(move.running * move.momentum + move.new * move.share)
+
+    def _momentum_here(self):
+        return getattr(_thread, "momenta", {}).get(id(self), self.momentum)
 
     def _by_running_statistics(self, inputs):
         """Not the fused operation: TensorFlow hands it to oneDNN together with the convolution before it, which then
@@ -117,7 +121,7 @@ class _Move(NamedTuple):
     share: float
 
 
-_together = threading.local()
+_thread = threading.local()  # every replica traces its passes in its own thread; they take turns within a pass
 
 
 @contextlib.contextmanager
@@ -127,11 +131,11 @@ def moved_together():
     The values are those of moving them one by one. The graph needs a fraction of the operations: vectors that join
     the statistics of all layers move once per pass.
     """
-    _together.moves = moves = []
+    _thread.moves = moves = []
     try:
         yield
     finally:
-        _together.moves = None
+        _thread.moves = None
     values = {move.running.ref(): tf.convert_to_tensor(move.running) for move in moves}
     rounds, count = [], Counter()
     for move in moves:
@@ -176,17 +180,14 @@ def norms_of(generator):
 
 @contextlib.contextmanager
 def momentum_set(generator, momentum):
-    """Sets the momentum of all batch norm within the context: at 1 a training pass keeps the running statistics,
-    at 0 it replaces them."""
-    norms = norms_of(generator)
-    before = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = momentum
+    """Sets the momentum of all batch norm within the context, for this replica: at 1 a training pass keeps the running
+    statistics, at 0 it replaces them."""
+    before = getattr(_thread, "momenta", {})
+    _thread.momenta = {**before, **{id(norm): momentum for norm in norms_of(generator)}}
     try:
         yield
     finally:
-        for norm, own in zip(norms, before):
-            norm.momentum = own
+        _thread.momenta = before
 
 
 def take_statistics(generator, batches):

@@ -8,6 +8,7 @@ from keras import layers
 
 from ass_tf.config.backbones import BACKBONES
 from ass_tf.models import HEAD
+from ass_tf.weights import torch_names
 
 
 def load_backbone(generator, backbone, weights):
@@ -22,7 +23,7 @@ def load_backbone(generator, backbone, weights):
         weights: "imagenet" (downloaded by Keras), or a weights file (.weights.h5 or .h5) of that model without top.
 
     Raises:
-        ValueError: the file cannot be read or does not fit.
+        ValueError: the file cannot be read, does not fit, or holds values that cannot be.
     """
     source = f"{weights}: " if weights != "imagenet" else "ImageNet weights: "
     name = BACKBONES[backbone].application
@@ -57,6 +58,8 @@ def load_backbone(generator, backbone, weights):
         else:
             shapes = [tuple(weight.shape) for weight in layer.weights]  # without the bias of a ResNet's
             layer.set_weights([value.reshape(shape) for value, shape in zip(theirs.get_weights(), shapes)])
+    for tensor, value in torch_names.state_of(generator).items():
+        torch_names.checked(f"{source}{tensor}", value)
 
 
 def _flat(model):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
+import pickletools
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ import numpy as np
 from ass_tf.weights.torch_files import Tensor
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of torch.save before PyTorch 1.6
+MOST_NOTED = 10**6  # objects that a pickle refers to again; a reader makes room for the highest number at once
 TYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
@@ -75,10 +77,10 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def _tensors(file: BinaryIO) -> Iterator[tuple[str, Tensor]]:
-    if (_Reader(file).load(), _Reader(file).load()) != (MAGIC, PROTOCOL):
+    if (_pickled(file), _pickled(file)) != (MAGIC, PROTOCOL):
         raise ValueError("another format")
-    _Reader(file).load()  # about the machine that wrote it
-    views, keys = _Reader(file).load(), _Reader(file).load()
+    _pickled(file)  # about the machine that wrote it
+    views, keys = _pickled(file), _pickled(file)
     types = {view.storage: view.dtype for view in views.values()}
     storages = {}
     for key in keys:
@@ -91,6 +93,16 @@ def _tensors(file: BinaryIO) -> Iterator[tuple[str, Tensor]]:
             raise ValueError(f"{name} lies outside its storage")
         values = np.lib.stride_tricks.as_strided(storages[view.storage][view.offset :], view.shape, steps)
         yield name, Tensor(view.shape, str(view.dtype), lambda values=values: np.ascontiguousarray(values))
+
+
+def _pickled(file: BinaryIO) -> Any:
+    """What the file's next pickle holds; one whose numbers would fill the memory is refused."""
+    start = file.tell()
+    for operation, number, _ in pickletools.genops(file):
+        if operation.name.endswith("PUT") and number > MOST_NOTED:
+            raise pickle.UnpicklingError("it is damaged")
+    file.seek(start)
+    return _Reader(file).load()
 
 
 def layer_names(blocks: list[str]) -> dict[str, str]:

@@ -214,16 +214,27 @@ def load_into(network: Any, path: Path) -> None:
         raise ValueError(f"{path}: {error}") from None
 
 
+def _branches_of(network: Any) -> list[Any]:
+    """The layers of the head that have the dilations of `model.rates`, in their order."""
+    head = {n.removeprefix(models.HEAD): layer for layer in network.layers if (n := layer.name).startswith(models.HEAD)}
+    separable = [layer for name, layer in head.items() if re.fullmatch(r"aspp\d+_depthwise", name)]
+    return separable or [layer for name, layer in head.items() if name.isdigit()]
+
+
 def rates_of(network: Any) -> list[int]:
     """Dilations of the head's branches."""
-    return [layer.dilation_rate[0] for layer in network.layers if layer.name.startswith(models.HEAD)]
+    return [layer.dilation_rate[0] for layer in _branches_of(network)]
 
 
 def refuse_other_rates(network: Any, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Raises ValueError if a head that fits was trained at other dilations, so is another function."""
-    weight, classes = tensors.get(f"{HEAD}0.weight"), network.outputs[1].shape[-1]
-    ours, rates = rates_of(network), json.loads(metadata.get("rates", "[]"))
-    if weight is not None and weight.shape[0] == classes and rates and rates != ours:
+    """Raises ValueError if branches that fit were trained at other dilations, so are another function."""
+    try:
+        rates = json.loads(metadata.get("rates", "[]"))
+    except (ValueError, RecursionError):
+        raise ValueError("its metadata are damaged: rates must be a list of numbers.") from None
+    parts = [_shapes(layer).items() for layer in _branches_of(network)]
+    fits = any(all(name in tensors and tensors[name].shape == shape for name, shape in part) for part in parts)
+    if fits and rates and rates != (ours := rates_of(network)):
         raise ValueError(f"holds a head of rates {rates}: model.rates must be these. Received: {ours}.")
 
 

@@ -141,6 +141,14 @@ def test_weights_of_classes_weight_the_mean():
     np.testing.assert_array_equal(nothing, [0.0])
 
 
+@pytest.mark.parametrize("hard_pixels", [None, 0.7])
+@pytest.mark.parametrize("class_weights", [None, [1.0, 3.0]])
+def test_a_broken_networks_loss_is_no_number(class_weights, hard_pixels):
+    logits = tf.fill((1, 4, 8, 2), np.nan)
+    loss = losses.segmentation_loss(logits, tf.ones((1, 4, 8), tf.int32), class_weights, hard_pixels)
+    assert np.isnan(loss)
+
+
 def test_hard_pixels_are_those_of_small_probability_and_at_least_a_sixteenth():
     # 32 pixels: two of P = 1/2, thirty of P = 3/4.
     probs = np.full((1, 4, 8, 2), 0.25)

@@ -1,4 +1,4 @@
-"""Optimisers by PyTorch's formulas are tested in test_adversary and test_parity; here those that settings name."""
+"""Optimisers by PyTorch's formulas are tested in test_step and test_parity; here those that settings name."""
 
 import importlib.util
 import json
@@ -107,7 +107,15 @@ def test_a_name_that_keras_does_not_know_is_told(name):
 
 
 @pytest.mark.parametrize(
-    "options", [{"no_such": 1}, {"beta_1": "a"}, {"learning_rate": 0.1}, {"optimizer": None}, {"use_ema": True}]
+    "options",
+    [
+        {"no_such": 1},
+        {"beta_1": "a"},
+        {"learning_rate": 0.1},
+        {"optimizer": None},
+        {"use_ema": True},
+        {"loss_scale_factor": 8.0},
+    ],
 )
 def test_options_that_it_does_not_take_are_told_before_the_first_step(options):
     with pytest.raises(ValueError, match=r"AdamW does not work with its options|name that Keras knows") as error:

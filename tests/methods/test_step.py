@@ -140,6 +140,20 @@ def test_running_statistics_may_be_the_targets_alone(method, one_replica):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
+def test_two_replicas_keep_the_statistics_and_measure_the_norms_of_one(one_replica, two_replicas):
+    # Of equal images a replica's own gradient is that of the whole batch.
+    batch = tf.nest.map_structure(lambda one: np.repeat(one, 2, axis=0), make_batch("joint", count=1))
+    games = [make_game("joint", strategy, target_statistics=True) for strategy in (one_replica, two_replicas)]
+    start = statistics_of(games[0].networks.generator)
+    single, double = (run(game, batch, steps=2, measure_shares=True) for game in games)
+    for one, two in zip(single, double):
+        assert one == pytest.approx(two, rel=1e-3)
+    for before, one, two in zip(start, *(statistics_of(game.networks.generator) for game in games)):
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
+        assert (one != before).any()
+
+
 def test_the_unlabelled_image_moves_the_global_discriminator_only(one_replica):
     results = []
     for seed in (1, 2):

@@ -180,6 +180,16 @@ def test_resnet_folds_the_biases_of_keras_applications(tmp_path):
     np.testing.assert_allclose(ours(images), theirs(normalised), rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize(("part", "value", "rule"), [(0, np.nan, "finite"), (3, -1.0, "not be negative")])
+def test_impossible_values_of_a_weights_file_are_named(tmp_path, part, value, rule):
+    application = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(None, None, 3))
+    norm = application.get_layer("bn_Conv1")
+    norm.set_weights([np.full_like(w, value) if i == part else w for i, w in enumerate(norm.get_weights())])
+    application.save_weights(str(tmp_path / "bad.weights.h5"))
+    with pytest.raises(ValueError, match=rf"bad\.weights\.h5: bn_Conv1\.\w+ must .*{rule}\."):
+        build("mobilenetv2", weights=str(tmp_path / "bad.weights.h5"))
+
+
 @pytest.mark.parametrize("content", [b"", b"no weights at all"])
 def test_a_broken_weights_file_is_named(tmp_path, content):
     (tmp_path / "broken.weights.h5").write_bytes(content)

@@ -59,9 +59,12 @@ def test_files_that_are_anything_else_are_refused(generator, tmp_path):
     evil = legacy_torch.save(tmp_path / "evil.pth", state, rebuild=("os", "system"))
     short = legacy_torch.save(tmp_path / "short.pth", state)
     short.write_bytes(short.read_bytes()[:-4])
+    whole = legacy_torch.save(tmp_path / "greedy.pth", state).read_bytes()
+    end = whole.index(b".")  # of the first pickle; before it an object's number, for which room is to be made
+    (tmp_path / "greedy.pth").write_bytes(whole[:end] + b"r" + (2**24).to_bytes(4, "little") + whole[end:])
     (tmp_path / "other.pth").write_bytes(b"PK\x03\x04")
     (tmp_path / "none.pth").touch()
-    for file in (evil, short, tmp_path / "other.pth", tmp_path / "none.pth"):
+    for file in (evil, short, *(tmp_path / f"{name}.pth" for name in ("greedy", "other", "none"))):
         with pytest.raises(ValueError, match=r"is no file of weights that PyTorch wrote before 1\.6: ") as caught:
             lite.read(file)
         assert str(caught.value).startswith(f"{file}: ")

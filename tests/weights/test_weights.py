@@ -64,13 +64,6 @@ def test_two_networks_in_one_file_are_refused():
         torch_names.tidy(tensors(both))
 
 
-def test_a_head_of_other_rates_is_refused(tmp_path):
-    torch_files.save(tmp_path / "w.safetensors", small_state(), {"rates": "[6, 12]"})
-    with pytest.raises(ValueError, match=r"holds a head of rates \[6, 12\].* Received: \[6, 24\]"):
-        build(rates=(6, 24), file=tmp_path / "w.safetensors")
-    build(classes=7, rates=(6, 24), file=tmp_path / "w.safetensors")  # its head is not taken
-
-
 def test_a_deeper_resnet_is_refused():
     _, rows = take({**small_state(), "layer3.1.conv1.weight": np.zeros((256, 1024, 1, 1), "f")})
     ours, others = list(rows.values())[:-1], list(rows.values())[-1:]
