@@ -8,7 +8,6 @@ python -m ass_tf.datasets --guess FOLDER             a classes.json to start fro
 from __future__ import annotations
 
 import argparse
-import collections
 import colorsys
 import json
 import sys
@@ -21,7 +20,7 @@ from PIL import Image
 from ass_tf import config, labels
 from ass_tf.config.layouts import PHOTOGRAPHS
 from ass_tf.datasets.checking import Facts, check
-from ass_tf.datasets.decoding import open_image, raw_pixels, read_label
+from ass_tf.datasets.decoding import open_image, raw_pixels
 from ass_tf.datasets.domain import DataError, Domain
 from ass_tf.datasets.finding import walk
 from ass_tf.datasets.roles import open_roles, spread, unmatched
@@ -32,13 +31,10 @@ LOOKED_AT = 50  # labels
 RARE = 1e-4  # share of the pixels below which a colour is taken for a mistake, such as those of a blurred edge
 
 
-def _shares(domain: Domain, count: int) -> np.ndarray:
-    """Share of the pixels of each train id, and of all others, over up to 50 label files; float64 (count + 1,)."""
-    paths = [pair.label for pair in domain.pairs if pair.label]
-    totals = np.zeros(256, np.int64)
-    for path in paths[:: -(-len(paths) // 50) or 1]:
-        totals += np.bincount(domain.table[read_label(path, domain.dataset, domain.colours)].ravel(), minlength=256)
-    return np.append(totals[:count], totals[count:].sum()) / max(totals.sum(), 1)
+def _shares(pixels: np.ndarray, ignored: int, count: int) -> np.ndarray:
+    """Share of the pixels of each train id, and of all others, by what `Facts` holds; float64 (count + 1,)."""
+    totals = np.append(pixels.sum(0, np.int64)[:count], ignored)
+    return totals / max(totals.sum(), 1)
 
 
 def _describe(domains: Mapping[str, Domain], facts: Mapping[str, Facts], classes: Sequence[str]) -> None:
@@ -48,7 +44,11 @@ def _describe(domains: Mapping[str, Domain], facts: Mapping[str, Facts], classes
         found = ", ".join(f"{h} x {w}: {n}" for (h, w), n in sizes.most_common(5))
         more = f" and {len(sizes) - 5} more" if len(sizes) > 5 else ""
         print(f"{role:<12}{len(domain.pairs):>8}{sum(p.label is not None for p in domain.pairs):>8}  {found}{more}")
-    shares = {role: _shares(domain, len(classes)) for role, domain in domains.items() if domain.pairs[0].label}
+    shares = {
+        role: _shares(found.pixels, found.ignored, len(classes))
+        for role, found in facts.items()
+        if found.pixels is not None
+    }
     width = max(len(name) for name in (*classes, "share of pixels")) + 2
     print(f"\n{'share of pixels':<{width}}" + "".join(f"{role:>12}" for role in shares))
     for row, name in enumerate((*classes, "(ignored)")):
@@ -61,54 +61,64 @@ def _guess(folder: Path, picture: Path | None) -> None:
     if not files:
         raise DataError(f"{folder}: holds no label named *.png.")
     looked_at = spread(files, LOOKED_AT)
-    found: collections.Counter[str] = collections.Counter()
-    kinds = set()
+    found, kinds = np.zeros(1 << 24, np.int64), set()
     for file in looked_at:
         pixels = raw_pixels(file)
         kinds.add(pixels.ndim)
-        values, counts = np.unique(pixels.reshape(-1, *pixels.shape[2:]), axis=0, return_counts=True)
-        found.update(dict(zip(map(_key, values), map(int, counts))))
+        values, counts = np.unique(_packed(pixels), return_counts=True)
+        found[values] += counts
     if len(kinds) > 1:
         raise DataError(f"{folder}: its labels must all hold ids, or all colours. Received: some of both.")
-    total, coloured = found.total(), kinds == {3}
-    kept = {key: n for key, n in found.most_common(labels.OUTSIDE - 1) if not coloured or n >= RARE * total}
-    order = sorted(kept, key=lambda key: -kept[key]) if coloured else sorted(kept, key=int)
+    total, coloured, there = found.sum(), kinds == {3}, np.flatnonzero(found)
+    kept = there
+    if coloured:
+        kept = there[np.argsort(-found[there], kind="stable")][: labels.OUTSIDE - 1]
+        kept = kept[found[kept] >= RARE * total]
+    if not kept.size:
+        rule = f"its labels must hold some colour that covers at least {RARE:.2%} of the pixels"
+        raise DataError(f"{folder}: {rule}. Received: {there.size} colours, all rarer.")
     known = {labels.hexadecimal(colour): name for name, colour in reversed(labels.CITYSCAPES_RAW.values())}
-    names = {key: known.get(key, f"colour {n}" if coloured else f"class {key}") for n, key in enumerate(order, 1)}
-    rest = total - sum(kept.values())
+    keys = [f"#{value:06x}" if coloured else str(value) for value in kept]
+    names = {key: known.get(key, f"colour {n}" if coloured else f"class {key}") for n, key in enumerate(keys, 1)}
+    rest = total - found[kept].sum()
     print(f"{len(looked_at)} of {len(files)} labels looked at", file=sys.stderr)
-    for key in order:
-        print(f"{key:>8}{kept[key] / total:>10.2%}  {names[key]}", file=sys.stderr)
+    for key, value in zip(keys, kept):
+        print(f"{key:>8}{found[value] / total:>10.2%}  {names[key]}", file=sys.stderr)
     if rest:
-        print(f"{len(found) - len(kept)} more colours{rest / total:>10.2%}", file=sys.stderr)
+        print(f"{there.size - kept.size} more colours{rest / total:>10.2%}", file=sys.stderr)
     print(json.dumps({**names, **({"*": None} if rest else {})}, indent=1))
     if picture:
-        _draw(looked_at[len(looked_at) // 2], names, picture)
+        _draw(looked_at[len(looked_at) // 2], folder, kept[: labels.OUTSIDE], list(names.values()), picture)
 
 
-def _key(value: np.ndarray) -> str:
-    """Of a class file, for an id or a colour."""
-    return labels.hexadecimal(value) if value.ndim else str(int(value))
+def _packed(pixels: np.ndarray) -> np.ndarray:
+    """One number for each pixel, (h, w): its id, or 65536 red + 256 green + blue."""
+    return pixels if pixels.ndim == 2 else pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
 
 
-def _draw(file: Path, names: Mapping[str, str], picture: Path) -> None:
-    """One label in a colour for each class, with a legend, over its photograph if that is next to it."""
+def _draw(file: Path, folder: Path, values: np.ndarray, names: Sequence[str], picture: Path) -> None:
+    """A label of a folder in a colour for each class, with a legend, over its photograph if that is in `images`."""
     pixels = raw_pixels(file)
-    flat = [_key(value) for value in pixels.reshape(-1, *pixels.shape[2:])]
-    place = {key: n for n, key in enumerate(names)}
-    ids = np.array([place.get(key, labels.IGNORE) for key in flat], np.uint8).reshape(pixels.shape[:2])
+    place = np.full(1 << 24, labels.IGNORE, np.uint8)
+    place[values] = np.arange(len(values))
+    ids = place[_packed(pixels)]
     palette = np.zeros((256, 3), np.uint8)
-    for key, n in place.items():
+    for n, value in enumerate(values):
         far_apart = colorsys.hsv_to_rgb(0.618 * n % 1, 0.9 - 0.4 * (n % 2), 0.95 - 0.35 * (n % 3 == 2))
-        palette[n] = tuple(bytes.fromhex(key[1:])) if key.startswith("#") else [round(255 * x) for x in far_apart]
+        palette[n] = tuple(int(value).to_bytes(3, "big")) if pixels.ndim == 3 else [round(255 * x) for x in far_apart]
     drawn = Image.fromarray(ids)
-    beside = [file.parents[1] / "images" / f"{file.stem}{tail}" for tail in PHOTOGRAPHS]
+    absolute = folder.absolute()
+    stems = (
+        absolute.parent / "images" / file.relative_to(folder),
+        file.absolute().parent.parent / "images" / file.name,
+    )
+    beside = [stem.with_name(f"{file.stem}{tail}") for stem in stems for tail in PHOTOGRAPHS]
     photograph = next((open_image(path) for path in beside if path.exists()), None)
     base = photograph.resize(drawn.size) if photograph else Image.new("RGB", drawn.size)
-    shares = np.bincount(ids.ravel(), minlength=256)[: len(names)] / ids.size
+    shares = np.bincount(ids.ravel(), minlength=256)[: len(values)] / ids.size
     sheet = drawing.overlay(base, drawn, palette, 0.6 if photograph else 1.0)
     with storage.replacing(picture) as part:
-        drawing.with_legend(sheet, shares, list(names.values()), palette).save(part, "PNG")
+        drawing.with_legend(sheet, shares, names[: len(values)], palette).save(part, "PNG")
     print(f"{picture}: {file}", file=sys.stderr)
 
 
@@ -124,10 +134,16 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m ass_tf.d
     options = parser.parse_args(arguments)
     if (options.file is None) == (options.guess is None):
         parser.error("either CONFIG or --guess FOLDER is required")
+    if options.guess and (options.set or options.list):
+        parser.error("--set and --list go with CONFIG")
+    if options.picture and not options.guess:
+        parser.error("--picture goes with --guess")
     if options.guess:
         try:
+            if options.picture:
+                storage.check_file(options.picture, "--picture", DataError)
             _guess(options.guess, options.picture)
-        except DataError as error:
+        except (DataError, OSError) as error:
             return terminal.complain(error, 1)
         return 0
     try:

@@ -60,5 +60,6 @@ def sampling_table(counts: np.ndarray, temperature: float) -> tuple[np.ndarray, 
         enough = np.flatnonzero(of_class >= ENOUGH)
         images.append(enough if enough.size else np.flatnonzero(of_class > 0))
     logits = (1 - frequencies(counts)) / temperature
-    scores = np.where([held.size > 0 for held in images], np.exp(logits - logits.max()), 0.0)
+    there = np.array([held.size > 0 for held in images])
+    scores = np.exp(np.where(there, logits - logits[there].max(), -np.inf))
     return scores / scores.sum(), images

@@ -24,8 +24,8 @@ from ass_tf.system import storage
 REMEMBERED = 90  # days that a checked file is remembered after it was last asked for
 
 
-def _inspect(pair: Pair, domain: Domain) -> tuple[tuple[int, int], tuple[int, ...]]:
-    """(height, width) of a pair, and its pixels by class; DataError if it cannot be used."""
+def _inspect(pair: Pair, domain: Domain) -> tuple[tuple[int, int], tuple[int, ...], int]:
+    """(height, width) of a pair, its label's pixels by class, and those of none; DataError if it cannot be used."""
     image, pixels = open_image(pair.image), np.zeros(256, np.int64)
     if pair.label is not None:
         label = open_label(pair.label, domain.dataset, domain.colours)
@@ -33,7 +33,8 @@ def _inspect(pair: Pair, domain: Domain) -> tuple[tuple[int, int], tuple[int, ..
         refuse_unknown_ids(label, domain, pair.label)
         of_raw = raw_counts_of(label)
         np.add.at(pixels, domain.table[: len(of_raw)], of_raw)
-    return (image.height, image.width), tuple(np.trim_zeros(pixels[: labels.OUTSIDE], "b").tolist())
+    by_class = np.trim_zeros(pixels[: labels.OUTSIDE], "b").tolist()
+    return (image.height, image.width), tuple(by_class), int(pixels[labels.IGNORE])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +44,12 @@ class Facts:
     Attributes:
         sizes: (height, width) -> number of images.
         pixels: int32 (n, 254), of each label in the order of the pairs, by train id; None where a pair has no label.
+        ignored: number of the labels' other pixels.
     """
 
     sizes: collections.Counter
     pixels: np.ndarray | None
+    ignored: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Checked:
     stamp: tuple[int, ...]  # size and time of change of each file
     size: tuple[int, int]  # (height, width) of the image
     pixels: tuple[int, ...]  # of the label, by class; classes after the last that occurs are left out
+    ignored: int  # the label's other pixels
     day: int  # of the last use
 
 
@@ -64,13 +68,18 @@ class Cache:
 
     def __init__(self) -> None:
         self.today = int(time.time() // 86400)
-        self.changed = False
+        self.file: Path | None = None
         with contextlib.suppress(RuntimeError):  # no home folder
             self.file = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ass_tf" / "checked.json"
-        known = {}
-        with contextlib.suppress(ValueError, AttributeError):
-            known = storage.read_json(self.file)
-        self.known = {key: entry for key, value in known.items() if (entry := _as_checked(value))}
+        self.known = self._read()
+        self.added: dict[str, Checked] = {}
+
+    def _read(self) -> dict[str, Checked]:
+        content = {}
+        if self.file is not None:
+            with contextlib.suppress(ValueError):
+                content = storage.read_json(self.file)
+        return {key: entry for key, value in content.items() if (entry := _as_checked(value))}
 
     def get(self, key: str, stamp: tuple[int, ...]) -> Checked | None:
         entry = self.known.get(key)
@@ -78,24 +87,27 @@ class Cache:
 
     def add(self, key: str, entry: Checked) -> None:
         if self.known.get(key) != entry:
-            self.known[key], self.changed = entry, True
+            self.added[key] = entry
 
     def save(self) -> None:
-        """Writes what is worth it: entries that were used in the last days."""
-        if self.changed:
-            kept = {k: dataclasses.asdict(e) for k, e in self.known.items() if self.today - e.day <= REMEMBERED}
-            with contextlib.suppress(OSError, AttributeError):
+        """Writes what is worth it: entries that were used in the last days, with what others wrote in the meantime."""
+        if self.added and self.file is not None:
+            entries = {**self.known, **self._read(), **self.added}
+            kept = {k: vars(e) for k, e in entries.items() if self.today - e.day <= REMEMBERED}
+            with contextlib.suppress(OSError):
                 storage.write_text(self.file, json.dumps(kept))
 
 
 def _as_checked(value: Any) -> Checked | None:
     """An entry of the cache's file; None of one that another version wrote."""
     try:
-        entry = Checked(tuple(value["stamp"]), tuple(value["size"]), tuple(value["pixels"]), value["day"])
+        stamp, size, pixels = (tuple(value[key]) for key in ("stamp", "size", "pixels"))
+        entry = Checked(stamp, size, pixels, value["ignored"], value["day"])
     except (TypeError, LookupError):
         return None
-    sound = type(entry.day) is int and len(entry.size) == 2 and len(entry.pixels) <= labels.OUTSIDE
-    return entry if sound and all(type(count) is int for count in entry.pixels) else None
+    numbers = (*entry.stamp, *entry.size, *entry.pixels, entry.ignored, entry.day)
+    sound = len(entry.size) == 2 and len(entry.pixels) <= labels.OUTSIDE and all(type(n) is int for n in numbers)
+    return entry if sound and all(0 <= n < 2**31 for n in entry.pixels) else None
 
 
 def _look(pair: Pair, domain: Domain, key: str, cache: Cache) -> Checked | str:
@@ -164,13 +176,13 @@ def check(domains: Mapping[str, Domain], progress: Callable[[int, int], None] | 
     facts = {}
     size_of = {work[key][0].image: entry.size for key, entry in found.items()}
     for role, domain in domains.items():
-        labelled_pairs = [pair for pair in domain.pairs if pair.label]
-        pixels = np.zeros((len(labelled_pairs), labels.OUTSIDE), np.int32)
-        for row, pair in zip(pixels, labelled_pairs):
-            known = found[keys[role, pair.image, pair.label]].pixels
-            row[: len(known)] = known
-        if labelled_pairs and not pixels.any():
+        entries = [found[keys[role, pair.image, pair.label]] for pair in domain.pairs if pair.label]
+        pixels = np.zeros((len(entries), labels.OUTSIDE), np.int32)
+        for row, entry in zip(pixels, entries):
+            row[: len(entry.pixels)] = entry.pixels
+        if entries and not pixels.any():
             raise DataError(f"{role}: every pixel of every label is ignored; some id must stand for one of classes.")
-        complete = len(labelled_pairs) == len(domain.pairs)
-        facts[role] = Facts(collections.Counter(size_of[p.image] for p in domain.pairs), pixels if complete else None)
+        sizes = collections.Counter(size_of[pair.image] for pair in domain.pairs)
+        complete = len(entries) == len(domain.pairs)
+        facts[role] = Facts(sizes, pixels if complete else None, sum(entry.ignored for entry in entries))
     return facts

@@ -106,6 +106,8 @@ def _numbered(content: Mapping[str, Any], class_file: Path) -> dict[int, labels.
         if not (key.isascii() and key.isdecimal() and len(key) < 6 and int(key) < 65536):
             rule = "an id must be an integer from 0 to 65535"
             raise DataError(f"{class_file}: {rule}. Received: {storage.shown(key)}.")
+        if int(key) in raw:
+            raise DataError(f"{class_file}: an id must be there once. Received: {int(key)} a second time, as {key}.")
         raw[int(key)] = _name(name, f"id {key}", class_file)
     return raw
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ass_tf import labels
 from ass_tf.config.layouts import LAYOUTS
@@ -22,17 +22,30 @@ SKEW = 0.05  # by how much a label's proportions may differ; some of GTA5's fram
 
 
 @contextlib.contextmanager
-def _decoding(path: Path) -> Iterator[None]:
+def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """A label's PNG, open; errors of whatever is done with it name the file.
+
+    Raises:
+        DataError: the file is no PNG, cannot be decoded, or the context raised.
+    """
     try:
-        yield
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise DataError(f"{path}: is no ordinary file.")
+        with Image.open(path) as label:
+            if label.format != "PNG":
+                raise DataError(f"{path}: a label must be a PNG. Received: {label.format}.")
+            yield label
     except DataError:
         raise
     except FileNotFoundError:
         raise DataError(f"{path}: no such file.") from None
+    except MemoryError:
+        raise DataError(f"{path}: does not fit into memory.") from None
+    except Image.UnidentifiedImageError:
+        raise DataError(f"{path}: cannot be decoded: is no image of a known format, or is damaged.") from None
     except Exception as error:  # a broken file makes Pillow raise errors of many kinds
-        raise DataError(
-            f"{path}: cannot be decoded: {str(error).splitlines()[0] if str(error) else error!r}."
-        ) from None
+        text = (error.strerror if isinstance(error, OSError) else None) or str(error) or repr(error)
+        raise DataError(f"{path}: cannot be decoded: {text.splitlines()[0].rstrip('.')}.") from None
 
 
 def open_image(path: Path) -> Image.Image:
@@ -45,7 +58,7 @@ def open_image(path: Path) -> Image.Image:
         return images.decode(path)
     except images.Unreadable as error:
         what = "" if not os.path.exists(path) else "cannot be decoded: "
-        raise DataError(f"{path}: {what}{error}") from None
+        raise DataError(f"{path}: {what}{str(error).removeprefix(what)}") from None
     except MemoryError:
         raise DataError(f"{path}: does not fit into memory.") from None
 
@@ -54,8 +67,8 @@ def open_label(path: Path, dataset: str, colours: labels.ColourTable | None = No
     """A decoded label file whose pixels are raw ids.
 
     Args:
-        path: the PNG: palette (the index is the id), grey of any depth, SYNTHIA's three channels of 16 bits, or RGB
-            whose red channel is the id.
+        path: the PNG: palette (the index is the id), grey of any depth, grey of 8 bits with transparency, SYNTHIA's
+            three channels of 16 bits, or RGB of 8 bits whose red channel is the id.
         dataset: as `Domain.dataset`.
         colours: as `Domain.colours`: the pixels are colours, and the ids their positions.
 
@@ -65,9 +78,7 @@ def open_label(path: Path, dataset: str, colours: labels.ColourTable | None = No
     Raises:
         DataError: the file is no PNG, is truncated, or holds colours.
     """
-    with _decoding(path), Image.open(path) as label:
-        if label.format != "PNG":
-            raise DataError(f"{path}: a label must be a PNG. Received: {label.format}.")
+    with _opened(path) as label:
         packing, layout = str(label.tile[0][3]), LAYOUTS[dataset]
         if (required := layout.label_packing) is not None:
             if packing != required:
@@ -78,6 +89,11 @@ def open_label(path: Path, dataset: str, colours: labels.ColourTable | None = No
         if colours is not None:
             return Image.fromarray(colours.ids(_colours_of(label, path, dataset)))
         if layout.red and label.mode in ("RGB", "RGBA"):
+            if packing.endswith(";16B"):  # Pillow keeps the high bytes, which are 0
+                rule = "must hold 8 bits a channel where the red one is the id"
+                raise DataError(f"{path}: a label {rule}. Received: {packing}.")
+            return label.getchannel(0)
+        if packing == "LA":
             return label.getchannel(0)
         if label.mode not in ("1", "L", "P", "I", "I;16"):
             rule = "not colours, unless its class file lists colours" if layout.of_user else "not colours"
@@ -96,7 +112,7 @@ def raw_pixels(path: Path) -> np.ndarray:
     Raises:
         DataError: as `open_label`.
     """
-    with _decoding(path), Image.open(path) as label:
+    with _opened(path) as label:
         if label.mode in ("RGB", "RGBA"):
             return _colours_of(label, path, "folder")
     return read_label(path, "folder")

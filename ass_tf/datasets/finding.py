@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -71,8 +72,8 @@ def _by_name(folder: Path, tails: Sequence[str]) -> dict[str, tuple[str, Path]]:
 def _pairs(image_folder: Path, label_folder: Path, layout: Layout, require_labels: bool) -> tuple[Pair, ...]:
     """Pairs by name: an image's path below its folder without the tail; its label is that name with the other tail."""
     part = layout.within[0]
-    found = [(name, path) for name, path in _by_name(image_folder, layout.image_tails).values() if part in name]
-    if not found:
+    images_there = [(name, path) for name, path in _by_name(image_folder, layout.image_tails).values() if part in name]
+    if not images_there:
         some = " or ".join(f"*{part and part + '*'}{tail}" for tail in layout.image_tails)
         raise DataError(f"{image_folder}: holds no image named {some}.")
 
@@ -82,7 +83,16 @@ def _pairs(image_folder: Path, label_folder: Path, layout: Layout, require_label
 
     there = _by_name(label_folder, layout.label_tails) if label_folder.is_dir() else {}
     present = {key_of(name): path for name, path in there.values()}
-    pairs = [Pair(name, image, present.get(key_of(layout.label_of(name)))) for name, image in sorted(found)]
+
+    def label_of(name: str) -> Path | None:
+        label = layout.label_of(name)
+        if (found := present.get(key_of(label))) is not None:
+            return found
+        # A folder that several links lead to was read under one of their names.
+        by_link = (label_folder / f"{label}{tail}" for tail in layout.label_tails)
+        return next((path for path in by_link if os.path.isfile(path)), None)
+
+    pairs = [Pair(name, image, label_of(name)) for name, image in sorted(images_there)]
     if require_labels and all(pair.label is None for pair in pairs):
         raise DataError(why_no_label(label_folder, layout, pairs[0].name))
     if require_labels and (missing := next((pair for pair in pairs if pair.label is None), None)):
@@ -91,11 +101,19 @@ def _pairs(image_folder: Path, label_folder: Path, layout: Layout, require_label
 
 
 def _form(root: Path, layout: Layout, section: schema.Domain) -> tuple[Path, Path]:
-    """Folders of images and labels: those of the first form whose images are there, if possible with its labels."""
+    """Folders of images and labels: those of the first form whose images are there, if possible with its labels.
+
+    Raises:
+        DataError: there is no folder of images.
+    """
     split = layout.splits.get(section.split, section.split)
     given = {"split": split, "images": section.images, "labels": section.labels}
     forms = [(root / images.format(**given), root / labels.format(**given)) for images, labels in layout.folders]
-    image_folder, label_folder = next((form for form in forms if form[0].is_dir()), forms[-1])
+    there = next((form for form in forms if form[0].is_dir()), None)
+    if there is None:
+        *others, last = dict.fromkeys(str(folder) for folder, _ in forms)
+        raise DataError(f"{last}: no such folder{', nor ' if others else ''}{', '.join(others)}.")
+    image_folder, label_folder = there
     alike = [other for folder, other in forms if folder == image_folder]
     return image_folder, next((folder for folder in alike if folder.is_dir()), label_folder)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,14 +31,15 @@ def spread(items: Sequence[Any], count: int) -> Sequence[Any]:
 
 
 def unmatched(domains: Mapping[str, Domain], classes: Sequence[str]) -> list[str]:
-    """Notes on classes that no label of a domain can give, one line each, for the time before training.
+    """Notes for the time before training: what does not fit together, but may be meant.
 
     Args:
         domains: role -> Domain.
         classes: the class set.
 
     Returns:
-        lines: with the nearest name that the domain's labels have, where one is near.
+        lines: on classes that no label of a domain can give, with the nearest name that its labels have, where one is
+            near; on images that are validated on and trained on with their labels.
     """
     lines = []
     for role, domain in domains.items():
@@ -49,6 +51,13 @@ def unmatched(domains: Mapping[str, Domain], classes: Sequence[str]) -> list[str
         lines += [f"{role}: no label can give the class {name}{text}." for name, text in near.items() if text]
         if rest := [name for name in absent if not near[name]]:
             lines.append(f"{role}: no label can give {terminal.some(rest)}.")
+    validated = (
+        {os.path.abspath(pair.image) for pair in domains["validation"].pairs} if "validation" in domains else set()
+    )
+    for role in ("source", "labelled"):
+        trained = {os.path.abspath(pair.image) for pair in domains[role].pairs} if role in domains else set()
+        if both := len(trained & validated):
+            lines.append(f"validation: {both} of its {len(validated)} images are trained on, too, in {role}.")
     return lines
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ass_tf.streets.writing import write_cityscapes, write_gta5
+from ass_tf.streets import writing
 from ass_tf.system import option, storage, terminal
 
 
@@ -17,21 +17,23 @@ def main(arguments: list[str] | None = None, prog: str = "python -m ass_tf.stree
     parser = argparse.ArgumentParser(prog=prog, description="Draw two street data sets.")
     parser.add_argument("out", type=option.path, metavar="OUT", help="folder; gta5/ and cityscapes/ are drawn in it")
     told = {
-        "source": (300, "game scenes"),
-        "target": (120, "camera scenes to train on"),
-        "val": (40, "camera scenes to validate on"),
-        "seed": (0, "of the scenes"),
+        "source": (300, option.number(0, writing.OF_SEED), "game scenes"),
+        "target": (120, option.number(0, writing.OF_SPLIT), "camera scenes to train on"),
+        "val": (40, option.number(0, writing.OF_SPLIT), "camera scenes to validate on"),
+        "seed": (0, option.number(0), "of the scenes"),
     }
-    for name, (default, text) in told.items():
-        parser.add_argument(f"--{name}", type=option.number(0), default=default, help=f"{text} (default: {default})")
+    for name, (default, kind, text) in told.items():
+        parser.add_argument(f"--{name}", type=kind, default=default, help=f"{text} (default: {default})")
     parser.add_argument(
         "--size", type=option.size(32), default=(256, 512), metavar="HxW", help="pixels (default: 256x512)"
     )
     given = parser.parse_args(arguments)
     try:
         storage.check_folder(given.out, "OUT")
-        write_gta5(given.out / "gta5", given.source, given.seed, given.size)
-        write_cityscapes(given.out / "cityscapes", {"train": given.target, "val": given.val}, given.seed, given.size)
+        writing.write_gta5(given.out / "gta5", given.source, given.seed, given.size)
+        writing.write_cityscapes(
+            given.out / "cityscapes", {"train": given.target, "val": given.val}, given.seed, given.size
+        )
     except (ValueError, OSError) as error:
         return terminal.complain(error, 1)
     h, w = given.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import concurrent.futures.process
 import json
 import multiprocessing
 import os
@@ -16,6 +17,8 @@ from ass_tf.streets.scene import draw_scene
 from ass_tf.system import storage
 
 CITIES = {"train": "drawnville", "val": "penciltown", "test": "inkstadt"}
+OF_SEED = 1_000_000  # scenes of a look that a seed has
+OF_SPLIT = OF_SEED // 4  # scenes of a split
 
 
 def _write(path: Path, image: Image.Image) -> None:
@@ -27,10 +30,11 @@ def _write(path: Path, image: Image.Image) -> None:
 def _claim(root: Path, **made: object) -> None:
     """Notes in drawn.json what a folder's scenes are made of, or finds that what is there is of the same making."""
     record, text = root / "drawn.json", json.dumps(made, sort_keys=True) + "\n"
-    if record.exists() and record.read_text(encoding="utf-8") == text:
+    noted = storage.read_text(record) if record.exists() else ""
+    if noted == text:
         return
-    if root.exists() and any(root.iterdir()):
-        there = record.read_text(encoding="utf-8").strip() if record.exists() else "files that were not drawn"
+    if root.exists() and any(path.name[0] != "." for path in root.iterdir()):
+        there = storage.shown(noted.strip()) or "files that were not drawn"
         raise ValueError(f"{root}: the folder must be new or hold scenes of {text.strip()}. Received: {there}.")
     storage.write_text(record, text)
 
@@ -45,7 +49,6 @@ def _draw_files(job: tuple[str, int, tuple[int, int], Path, Path]) -> None:
     if not label_path.exists():
         picture = Image.fromarray(label)
         if look == "game":
-            picture = Image.fromarray(label, "P")
             picture.putpalette(labels.gta5_palette())
         _write(label_path, picture)
 
@@ -61,6 +64,8 @@ def _draw_all(jobs) -> None:
         try:
             for _ in pool.map(_draw_files, jobs, chunksize=4):
                 pass
+        except concurrent.futures.process.BrokenProcessPool:
+            raise OSError("a process that draws was killed; what it drew is kept, so call again to go on.") from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -71,18 +76,19 @@ def write_gta5(root: Path, count: int, seed: int, size: tuple[int, int]) -> None
 
     Args:
         root: folder that gets images/00001.png and labels/00001.png (palette PNG, index = raw id) and so on.
-        count: int, pictures.
+        count: int, pictures; up to OF_SEED, after which come those of the next seed.
         seed: int, at least 0.
         size: (h, w) in pixels.
 
     Raises:
         ValueError: the folder holds something else, or scenes of another seed or size.
+        OSError: a file cannot be written, or a process that draws was killed.
     """
     names = [f"{i:05d}.png" for i in range(1, count + 1)]
     root = Path(root)
     _claim(root, look="game", seed=seed, size=size)
     _draw_all(
-        [("game", seed * 1_000_000 + i, size, root / "images" / n, root / "labels" / n) for i, n in enumerate(names)]
+        [("game", seed * OF_SEED + i, size, root / "images" / n, root / "labels" / n) for i, n in enumerate(names)]
     )
 
 
@@ -91,19 +97,21 @@ def write_cityscapes(root: Path, counts: dict[str, int], seed: int, size: tuple[
 
     Args:
         root: folder that gets leftImg8bit/<split>/<city>/ and gtFine/<split>/<city>/ (grey PNG of raw ids).
-        counts: pictures by split: train, val, test.
+        counts: pictures by split: train, val, test; up to OF_SPLIT, after which come those of the next split.
         seed: int, at least 0.
         size: (h, w) in pixels.
 
     Raises:
         ValueError: a split is not one of CITIES, or the folder holds something else, or scenes of another seed or size.
+        OSError: a file cannot be written, or a process that draws was killed.
     """
     jobs, root = [], Path(root)
-    _claim(root, look="camera", seed=seed, size=size)
-    for split, count in counts.items():
+    for split in counts:
         if split not in CITIES:
             raise ValueError(f"counts must name splits among {', '.join(CITIES)}. Received: {split}.")
-        city, first = CITIES[split], seed * 1_000_000 + 250_000 * (1 + list(CITIES).index(split))
+    _claim(root, look="camera", seed=seed, size=size)
+    for split, count in counts.items():
+        city, first = CITIES[split], seed * OF_SEED + OF_SPLIT * (1 + list(CITIES).index(split))
         for i in range(count):
             stem = f"{city}_{i:06d}_000019"
             image = root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png"

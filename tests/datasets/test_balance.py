@@ -37,6 +37,13 @@ def test_sampling_prefers_rare_classes_and_finds_images_that_hold_enough_of_them
     assert rare[1].tolist() == [0]  # too few pixels, but the only image
 
 
+def test_a_class_of_no_image_leaves_the_others_their_share_at_any_temperature():
+    probabilities, _ = balance.sampling_table(np.array([[50, 50, 0], [60, 40, 0]]), 1e-4)
+    assert probabilities.tolist() == [0, 1, 0]
+    probabilities, _ = balance.sampling_table(np.array([[50, 50, 0]]), 1e-6)
+    assert probabilities.tolist() == [0.5, 0.5, 0]
+
+
 def test_draws_have_the_tables_probabilities_and_depend_on_number_and_seed_alone():
     probabilities, images = balance.sampling_table(PIXELS, 0.5)
     draw = tf.function(order.by_class(probabilities, images, 7))

@@ -1,49 +1,26 @@
+"""Every file is checked once, and what is remembered of sound ones."""
+
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
-import odd_files
 import pytest
-from file_formats import open_domain, photograph, refusal, section, truncate, write, write_gta5, write_index, write_png
-from PIL import Image
+from file_formats import (
+    open_domain,
+    photograph,
+    refusal,
+    section,
+    truncate,
+    write,
+    write_gta5,
+    write_index,
+)
 
 from ass_tf import datasets
-from ass_tf.datasets import checking, decoding
-from street_inference import images
+from ass_tf.datasets import checking
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-@pytest.mark.parametrize(
-    ("bits", "rows", "ids"),
-    [
-        (1, [b"\x50", b"\xa0"], [[0, 1, 0, 1], [1, 0, 1, 0]]),
-        (2, [b"\x1b", b"\xe4"], [[0, 1, 2, 3], [3, 2, 1, 0]]),
-        (4, [b"\x01\x2f", b"\x98\x76"], [[0, 1, 2, 15], [9, 8, 7, 6]]),
-        (8, [b"\x00\x01\x02\xff"] * 2, [[0, 1, 2, 255]] * 2),
-        (16, [b"\x00\x01\x01\x00\x00\x00\x80\x00"] * 2, [[1, 256, 0, 32768]] * 2),
-    ],
-)
-def test_grey_label_of_any_depth_is_not_stretched(tmp_path, bits, rows, ids):
-    file = write_png(tmp_path / "1.png", rows, 4, bits, 0)
-    assert decoding.read_label(file, "folder").tolist() == ids
-
-
-def test_images_are_upright_rgb(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees to view
-    picture = np.zeros((16, 32, 3), np.uint8)
-    picture[:, :16] = 255
-    write(tmp_path / "1.jpg", picture, exif=exif)
-    image = decoding.read_image(tmp_path / "1.jpg")
-    assert image.shape == (32, 16, 3)
-    assert image[:16].mean() > 250
-    assert image[16:].mean() < 5
-    for array in (picture[..., 0], np.dstack([picture, picture[..., 0]])):  # grey, and with an alpha channel
-        assert np.array_equal(decoding.read_image(write(tmp_path / "2.png", array)), picture)
 
 
 @pytest.mark.parametrize(
@@ -76,11 +53,6 @@ def test_a_label_that_lacks_a_few_rows_or_is_smaller_is_taken(tmp_path):
     write_index(root / "labels/00001.png", np.full((39, 80), 7))
     write_index(root / "labels/00002.png", np.full((20, 40), 7))
     assert sum(datasets.check({"source": open_domain("gta5", root)})["source"].sizes.values()) == 3
-
-
-def test_8_bit_synthia_label_is_refused(tmp_path):
-    file = write(tmp_path / "1.png", np.zeros((2, 2), np.uint8))
-    assert "three channels of 16 bits" in refusal(decoding.read_label, file, "synthia")
 
 
 def test_check_lists_ten_files_and_counts_the_rest(tmp_path):
@@ -138,34 +110,58 @@ def test_broken_memory_is_ignored(tmp_path, cache, content):
     datasets.check({"source": open_domain("gta5", tmp_path / "g")})
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"size": ["a", "b"]}, {"size": [40]}, {"pixels": [-5]}, {"pixels": [2**40]}, {"pixels": "12"}, {"stamp": 5},
+     {"ignored": None}, {"day": "1"}],
+)  # fmt: skip
+def test_spoilt_entry_is_checked_again(tmp_path, cache, change):
+    domain = open_domain("gta5", write_gta5(tmp_path / "g", 1))
+    facts = datasets.check({"source": domain})["source"]
+    known = json.loads(cache.read_text())
+    cache.write_text(json.dumps({key: {**entry, **change} for key, entry in known.items()}))
+    again = datasets.check({"source": domain})["source"]
+    assert (again.sizes, again.pixels.tolist()) == (facts.sizes, facts.pixels.tolist())
+    assert json.loads(cache.read_text()) == known
+
+
+def test_entry_of_an_earlier_version_is_checked_again(tmp_path, cache, monkeypatch):
+    domain = open_domain("gta5", write_gta5(tmp_path / "g", 1))
+    datasets.check({"source": domain})
+    known = json.loads(cache.read_text())
+    earlier = {key: {k: v for k, v in entry.items() if k != "ignored"} for key, entry in known.items()}
+    cache.write_text(json.dumps(earlier))
+    decoded = count_decoded(monkeypatch)
+    datasets.check({"source": domain})
+    assert decoded == ["00001"]
+    assert json.loads(cache.read_text()) == known
+
+
+def test_processes_that_check_at_the_same_time_keep_what_the_other_found(tmp_path, cache):
+    one, other = (open_domain("gta5", write_gta5(tmp_path / name, 2, (4, 8))) for name in "ab")
+
+    def then(done, total):
+        if done == 1:
+            datasets.check({"source": other})
+
+    datasets.check({"source": one}, then)
+    remembered = {key.split("|")[0].removeprefix(str(tmp_path)) for key in json.loads(cache.read_text())}
+    assert remembered == {f"/{name}/images/0000{i}.png" for name in "ab" for i in (1, 2)}
+
+
+def test_ignored_pixels_are_counted(tmp_path):
+    write_gta5(tmp_path, 2, (4, 8))
+    write_index(tmp_path / "labels/00002.png", np.repeat([[7, 0, 34, 8]], 4, 0))  # half as large as its image
+    write(tmp_path / "images/00002.png", photograph((8, 8)))
+    for _ in range(2):  # decoded, then remembered
+        facts = datasets.check({"source": open_domain("gta5", tmp_path)})["source"]
+        assert (facts.ignored, facts.pixels.sum()) == (8, 32 + 8)
+
+
 def test_memory_that_cannot_be_written_is_ignored(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     datasets.check({"source": open_domain("gta5", write_gta5(tmp_path / "g", 1))})
-
-
-def test_training_and_inference_read_the_same_pixels_of_the_same_files(tmp_path):
-    kinds = odd_files.make(tmp_path)
-    for path, kind in kinds.items():
-        if kind == odd_files.BROKEN:
-            with pytest.raises(datasets.DataError) as caught:
-                decoding.read_image(path)
-            assert str(caught.value).startswith(f"{path}: "), path
-            assert "\n" not in str(caught.value)
-        else:
-            np.testing.assert_array_equal(decoding.read_image(path), np.asarray(images.decode(path)), err_msg=str(path))
-    found = datasets.open_photographs(tmp_path, (32, 64))
-    assert {pair.image for pair in found.pairs} == set(images.find([str(tmp_path)], tmp_path / "out"))
-
-
-def test_reading_photographs_changes_no_setting_of_the_process():
-    code = (
-        "import warnings, numpy, onnxruntime; from PIL import Image\n"
-        "before = Image.MAX_IMAGE_PIXELS, list(warnings.filters)\n"
-        "import ass_tf.datasets, street_inference.command\n"
-        "assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_labels_that_are_ignored_altogether_are_refused(tmp_path):

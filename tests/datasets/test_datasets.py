@@ -128,6 +128,8 @@ def test_missing_folders_images_and_labels_are_named(tmp_path):
         f"{tmp_path / 'empty' / 'images'}: holds no image"
     )
     assert refusal(open_domain, "synthia", root) == f"{root / 'RGB'}: no such folder."
+    message = refusal(open_domain, "camvid_colours", root, images="photos")
+    assert message == f"{root / '701_StillsRaw_full'}: no such folder, nor {root / 'photos'}."
     double = write_folder(tmp_path / "double")
     write(double / "images" / "1.jpg", photograph((8, 8)))
     assert "has the same name" in refusal(open_domain, "folder", double)
@@ -138,6 +140,7 @@ def test_missing_folders_images_and_labels_are_named(tmp_path):
     [
         ({"0": "sky", "first": "road"}, None, "classes.json: an id must be an integer from 0 to 65535. Received: f"),
         ({"0": "sky", "65536": "road"}, None, "Received: 65536."),
+        ({"0": "sky", "00": "road"}, None, "json: an id must be there once. Received: 0 a second time, as 00."),
         ({"0": "sky", "1": 7}, None, "classes.json: the name of id 1 must be a string or null. Received: 7."),
         (["sky"], None, "classes.json: the file must hold a JSON object. Received: [\"sky\"]."),
         ({"0": "heaven"}, None, "classes.json: some name must be one of classes"),
@@ -179,6 +182,16 @@ def test_label_is_found_by_the_rule_of_its_image(tmp_path, label):
     folder_of(tmp_path, [unicodedata.normalize("NFD", f"{stem}.JPG")], [unicodedata.normalize("NFC", label)])
     (pair,) = open_domain("folder", tmp_path, classes=("sky", "road")).pairs
     assert pair.label.name == label
+
+
+def test_images_of_two_folders_may_share_labels_by_links(tmp_path):
+    folder_of(tmp_path, ["left/f0.jpg", "right/f0.jpg"], ["both/f0.png"])
+    for name in ("left", "right"):
+        (tmp_path / "labels" / name).symlink_to("both")
+    (tmp_path / "labels/both").rename(tmp_path / "both")
+    (tmp_path / "labels/both").symlink_to(tmp_path / "both")
+    labels = [pair.label for pair in open_domain("folder", tmp_path, classes=("sky", "road")).pairs]
+    assert labels == [tmp_path / "labels" / name / "f0.png" for name in ("left", "right")]
 
 
 def test_two_labels_for_one_image_are_refused(tmp_path):

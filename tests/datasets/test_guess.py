@@ -69,10 +69,41 @@ def test_picture_shows_the_label_over_its_photograph_and_a_legend(tmp_path, caps
     assert f"{tmp_path / 'guess.png'}: {tmp_path / 'labels/0.png'}" in err
 
 
-@pytest.mark.parametrize("case", ["empty", "mixed", "broken"])
+def test_many_ids_are_all_listed_in_a_class_file_that_fits(tmp_path, capsys):
+    save(tmp_path / "labels", np.arange(400).reshape(20, 20).astype(np.uint16))
+    save(tmp_path / "images", np.zeros((20, 20, 3), np.uint8))
+    status, out, _ = guess(capsys, tmp_path / "labels", "--picture", tmp_path / "p.png")
+    (tmp_path / "classes.json").write_text(out)
+    domain = open_domain(["class 0", "class 399"], schema.Domain(dataset="folder", root=str(tmp_path), size=(32, 48)))
+    assert (status, domain.table[[0, 399, 7]].tolist()) == (0, [0, 1, 255])
+
+
+def test_picture_is_drawn_from_within_the_folder_and_of_nested_labels(tmp_path, capsys, monkeypatch):
+    save(tmp_path / "labels/deep", np.zeros((300, 400), np.uint8))
+    save(tmp_path / "images/deep", np.full((300, 400, 3), 200, np.uint8))
+    monkeypatch.chdir(tmp_path / "labels")
+    assert guess(capsys, ".", "--picture", tmp_path / "nested.png")[0] == 0
+    monkeypatch.chdir(tmp_path / "labels/deep")
+    assert guess(capsys, ".", "--picture", tmp_path / "bare.png")[0] == 0
+    pixels = [Image.open(tmp_path / f"{name}.png").getpixel((10, 10)) for name in ("nested", "bare")]
+    assert min(pixels[0]) > max(pixels[1]) * 0.3  # over the photograph; without one, in the class's colour alone
+    assert pixels[0] != pixels[1]
+
+
+def test_picture_that_cannot_be_written_is_told_before_the_labels_are_read(tmp_path, capsys):
+    folder = save(tmp_path / "labels", np.zeros((4, 4), np.uint8))
+    status, out, err = guess(capsys, folder, "--picture", folder / "0.png/p.png")
+    assert (status, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith("error: the folder of --picture must be a folder. Received: ")
+
+
+@pytest.mark.parametrize("case", ["empty", "mixed", "broken", "photographs"])
 def test_what_cannot_be_guessed_is_told_in_one_line(tmp_path, capsys, case):
     labels = [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.uint8)]
     folder = save(tmp_path / "labels", *([] if case == "empty" else labels if case == "mixed" else labels[:1]))
+    if case == "photographs":
+        coloured = np.arange(15000, dtype=np.uint32).reshape(100, 150, 1) >> [0, 4, 8]
+        Image.fromarray(coloured.astype(np.uint8)).save(folder / "0.png")
     if case == "broken":
         (folder / "0.png").write_bytes(b"x")
     status, out, err = guess(capsys, folder)
@@ -81,8 +112,17 @@ def test_what_cannot_be_guessed_is_told_in_one_line(tmp_path, capsys, case):
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("words", [[], ["a.json", "--guess", "b"]])
-def test_one_of_settings_and_folder_is_asked_for(words, capsys):
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        ([], "either CONFIG or --guess FOLDER is required"),
+        (["a.json", "--guess", "b"], "either CONFIG or --guess FOLDER is required"),
+        (["a.json", "--picture", "b"], "--picture goes with --guess"),
+        (["--guess", "a", "--list", "source"], "--set and --list go with CONFIG"),
+        (["--guess", "a", "--set", "seed=1"], "--set and --list go with CONFIG"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(words, rule, capsys):
     with pytest.raises(SystemExit):
         main(words)
-    assert "either CONFIG or --guess FOLDER is required" in capsys.readouterr().err
+    assert rule in capsys.readouterr().err

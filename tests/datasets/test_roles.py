@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import downloads
+import numpy as np
 import pytest
 from file_formats import (
     CLASSES,
@@ -16,6 +17,7 @@ from file_formats import (
     target,
     truncate,
     write_gta5,
+    write_index,
 )
 
 from ass_tf import datasets
@@ -107,6 +109,27 @@ def test_command_lists_names_that_serve_as_a_list_file(settings, capsys, tmp_pat
     assert len(printed.splitlines()) == count
     (tmp_path / "list.txt").write_text(printed)
     assert names(open_domain("gta5", tmp_path / "g", list=str(tmp_path / "list.txt"))) == printed.split()
+
+
+def test_command_counts_every_label(settings, capsys, tmp_path):
+    write_gta5(tmp_path / "g", 101, (4, 4))
+    for number in range(1, 102):
+        write_index(tmp_path / f"g/labels/{number:05d}.png", np.full((4, 4), 7 if number != 50 else 26))
+    assert datasets_command.main([str(settings)]) == 0
+    shares = {line[0]: line[1:] for line in map(str.split, capsys.readouterr().out.splitlines()) if line}
+    assert (shares["car"][0], shares["road"][0], shares["(ignored)"][0]) == ("0.99%", "99.01%", "0.00%")
+
+
+def test_images_that_are_validated_on_and_trained_on_are_counted(settings, capsys, tmp_path):
+    (tmp_path / "v.txt").write_text("00001\n00004\n")
+    (tmp_path / "t.txt").write_text("00002\n00003\n")
+    lists = {name: str(tmp_path / f"{name}.txt") for name in "vt"}
+    apart = ["--set", f"validation.list={lists['v']}", f"target.list={lists['t']}", f"source.list={lists['t']}"]
+    assert datasets_command.main([str(settings), *apart]) == 0
+    assert "validation: " not in capsys.readouterr().out
+    assert datasets_command.main([str(settings), *apart[:-1], f"source.root={tmp_path}/./g"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("note: validation: 2"))
+    assert line == "note: validation: 2 of its 2 images are trained on, too, in source."
 
 
 def test_command_reports_errors_by_line_and_status(settings, capsys, tmp_path):

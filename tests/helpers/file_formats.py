@@ -56,13 +56,13 @@ def write_index(path, ids):
     return path
 
 
-def write_png(path, rows, width, bits, colour_type):
-    """A PNG made by hand of packed rows, for packings that Pillow does not write."""
+def write_png(path, rows, width, bits, colour_type, height=None):
+    """A PNG made by hand of packed rows, for packings that Pillow does not write; with a height, interlaced."""
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, len(rows), bits, colour_type, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height or len(rows), bits, colour_type, 0, 0, bool(height)))
     data = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + data + chunk(b"IEND", b""))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from ass_tf import labels, streets
 from ass_tf.streets import __main__ as streets_command
+from ass_tf.streets import writing
 
 SMALL = (64, 128)
 CLASSES = (
@@ -161,9 +163,22 @@ def test_folder_of_other_things_is_refused_and_left_alone(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["images"]
 
 
+def test_what_a_killed_process_left_does_not_make_a_folder_another_ones(tmp_path):
+    (tmp_path / ".drawn.json.12345678.part").touch()
+    streets.write_gta5(tmp_path, 1, 0, SMALL)
+    assert (tmp_path / "labels/00001.png").exists()
+
+
+def test_an_unreadable_record_is_named(tmp_path):
+    (tmp_path / "drawn.json").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=r"drawn\.json: the file must be text in UTF-8"):
+        streets.write_gta5(tmp_path, 1, 0, SMALL)
+
+
 def test_an_unknown_split_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"counts must .* Received: dev"):
-        streets.write_cityscapes(tmp_path, {"dev": 1}, 0, SMALL)
+        streets.write_cityscapes(tmp_path / "out", {"dev": 1}, 0, SMALL)
+    assert not (tmp_path / "out").exists()
 
 
 def command(*arguments):
@@ -183,7 +198,32 @@ def test_the_command_writes_both_data_sets_in_several_processes(tmp_path):
     assert (tmp_path / "alone/images/00001.png").read_bytes() == (tmp_path / "gta5/images/00001.png").read_bytes()
 
 
-@pytest.mark.parametrize("arguments", [["--size", "8x8"], ["--source", "-1"], ["--val", "few"], ["--colour"]])
+def test_a_killed_process_ends_the_command_in_one_line(tmp_path, capsys, monkeypatch):
+    class Pool:
+        """Of which a process is killed, as by a system that is short of memory."""
+
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def map(self, *_, **__):
+            raise BrokenProcessPool
+
+    monkeypatch.setattr(writing.concurrent.futures, "ProcessPoolExecutor", Pool)
+    assert streets_command.main([str(tmp_path), "--source", "17"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: a process that draws was killed; ")
+
+
+# More than 250000 scenes to train on would be those to validate on.
+@pytest.mark.parametrize(
+    "arguments", [["--size", "8x8"], ["--source", "-1"], ["--val", "few"], ["--colour"], ["--target", "250001"]]
+)
 def test_a_bad_option_is_refused_before_anything_is_drawn(tmp_path, arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         streets_command.main([str(tmp_path / "out"), *arguments])
