@@ -35,9 +35,9 @@ class Domain(Section):
     split: str = "train"
     """Which part, for data sets that have parts, by the name of its folder; vistas and kitti take `train`, too."""
     images: str = "images"
-    """dataset=folder, carla, camvid_colours and camvid_32: folder of the images under `root`."""
+    """dataset=folder, carla..., camvid_colours, camvid_32: folder of the images under `root`."""
     labels: str = "labels"
-    """dataset=folder, carla, camvid_colours and camvid_32: folder of the label PNGs under `root`, named like the images."""
+    """dataset=folder, carla..., camvid_colours, camvid_32: folder of the label PNGs under `root`, named like the images."""
     class_file: str | None = None
     """dataset=folder: JSON of raw label id -> class name; default `root`/classes.json."""
     mapping: str | None = None
