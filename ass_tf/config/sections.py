@@ -37,7 +37,7 @@ class Domain(Section):
     images: str = "images"
     """dataset=folder, carla..., camvid_colours, camvid_32: folder of the images under `root`."""
     labels: str = "labels"
-    """dataset=folder, carla..., camvid_colours, camvid_32: folder of the label PNGs under `root`, with the images' names."""
+    """dataset=folder, carla..., camvid_colours, camvid_32: folder of the label PNGs, named like the images."""
     class_file: str | None = None
     """dataset=folder: JSON of raw label id -> class name; default `root`/classes.json."""
     mapping: str | None = None
