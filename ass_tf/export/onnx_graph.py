@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnxruntime
 
-from ass_tf.system import storage
+from ass_tf.system import process, storage
 
 if TYPE_CHECKING:
     from ass_tf.export import serving
+
+CATCHING = "TF2ONNX_CATCH_ERRORS"  # an environment variable of tf2onnx
 
 
 def whole_dilations(graph: Any, _: Any) -> Any:
@@ -65,6 +67,43 @@ def _quiet():
             logger.setLevel(level)
 
 
+@contextmanager
+def _in_place():
+    """Has tf2onnx optimise its graph in place."""
+    given = os.environ.get(CATCHING)
+    os.environ[CATCHING] = "FALSE"
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[CATCHING]
+        else:
+            os.environ[CATCHING] = given
+
+
+def _converted(served: serving.Serving, opset: int) -> onnx.ModelProto:
+    """What tf2onnx makes of it.
+
+    tf2onnx has each optimiser work on a copy, so that it can leave out one that fails. Copies of a graph of 160 MB took
+    10 GB, so it works without them unless one fails.
+    """
+    import tf2onnx
+
+    function, rewriters = served.serve, [whole_dilations]
+
+    def convert() -> onnx.ModelProto:
+        return tf2onnx.convert.from_function(
+            function, function.input_signature, opset=opset, custom_rewriter=rewriters
+        )[0]
+
+    with _quiet():
+        try:
+            with _in_place():
+                return convert()
+        except Exception:  # of many kinds
+            return convert()
+
+
 def fold(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph after onnxruntime's basic optimisations: standard operators, batch norm and padding in the Convs."""
     with tempfile.TemporaryDirectory() as folder:
@@ -111,14 +150,12 @@ def convert(served: serving.Serving, *, opset: int = 17) -> onnx.ModelProto:
 
     function = served.serve
     try:
-        with _quiet():
-            model, _ = tf2onnx.convert.from_function(
-                function, function.input_signature, opset=opset, custom_rewriter=[whole_dilations]
-            )
+        model = _converted(served, opset)
         names = [value.name for value in model.graph.input]
         if len(names) != len(function.input_signature):  # tensors that the function holds and that are no variables
             raise ValueError(f"its inputs are {', '.join(names)}.")
-        model = fold(model)
+        model = fold(model)  # a copy without what tf2onnx left in the memory of its messages
+        process.give_back()
         explicit_pads(model)
     except Exception as error:  # of many kinds
         reason = (str(error).strip() or repr(error)).splitlines()[0]
