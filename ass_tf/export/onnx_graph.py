@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import tempfile
@@ -89,19 +90,20 @@ def _converted(served: serving.Serving, opset: int) -> onnx.ModelProto:
     """
     import tf2onnx
 
-    function, rewriters = served.serve, [whole_dilations]
-
-    def convert() -> onnx.ModelProto:
-        return tf2onnx.convert.from_function(
-            function, function.input_signature, opset=opset, custom_rewriter=rewriters
-        )[0]
-
+    function = served.serve
+    attempt = functools.partial(
+        tf2onnx.convert.from_function,
+        function,
+        function.input_signature,
+        opset=opset,
+        custom_rewriter=[whole_dilations],
+    )
     with _quiet():
         try:
             with _in_place():
-                return convert()
+                return attempt()[0]
         except Exception:  # of many kinds
-            return convert()
+            return attempt()[0]
 
 
 def fold(model: onnx.ModelProto) -> onnx.ModelProto:
