@@ -167,8 +167,9 @@ def test_full_disk_is_one_line_and_leaves_what_was_there(model, clip, tmp_path, 
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     (tmp_path / "out.mp4").write_bytes(b"of an earlier call")
-    words = [exports.EXPORT / "infer_onnx.py", model, clip, "--out", tmp_path / "out.mp4"]
-    done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, preexec_fn=limited)
+    given = [exports.EXPORT / "infer_onnx.py", model, clip, "--out", tmp_path / "out.mp4"]
+    words, env = [sys.executable, *map(str, given)], exports.uncounted()
+    done = subprocess.run(words, capture_output=True, text=True, preexec_fn=limited, env=env)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"error: {tmp_path / 'out.mp4'}: File too large."
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.mp4": b"of an earlier call"}
