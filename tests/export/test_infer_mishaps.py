@@ -174,8 +174,8 @@ def test_table_that_cannot_be_written_is_named(model, pictures, tmp_path, worker
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500)); "
         f"sys.path.insert(0, {str(exports.EXPORT)!r}); from street_inference import command; sys.exit(command.main())"
     )
-    words = [model, pictures, "--out", tmp_path, "--outputs", "labels", "--workers", workers, "--max-side", "1"]
-    words, env = [sys.executable, "-c", code, *map(str, words)], exports.uncounted()
+    given = [model, pictures, "--out", tmp_path, "--outputs", "labels", "--workers", workers, "--max-side", "1"]
+    words, env = [sys.executable, "-c", code, *map(str, given)], exports.uncounted()
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, env=env)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"error: {tmp_path / 'summary.csv'}: File too large."
