@@ -222,6 +222,10 @@ def _build(name, learning_rate, options):
         raise ValueError(f"{(unused or [name])[0]} needs a training loop that takes averages, which this one does not")
     if options.get("loss_scale_factor"):  # by which Keras would only divide the gradients
         raise ValueError("loss_scale_factor needs a training loop that scales losses by it, which this one does not")
+    clips = [key for key in ("clipnorm", "global_clipnorm", "clipvalue") if options.get(key) is not None]
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if clips and replicas > 1 and hasattr(kind, "_get_variable_index"):  # Keras 3 clips before it sums over replicas
+        raise ValueError(f"{clips[0]} clips the gradient of each of {replicas} replicas; optimiser.clip_norm clips G's")
     if "optimizer" in options:
         options["optimizer"] = _build(options["optimizer"], learning_rate, {})
     else:

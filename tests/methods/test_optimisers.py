@@ -3,6 +3,7 @@
 import importlib.util
 import json
 
+import keras
 import numpy as np
 import pytest
 import small_runs
@@ -55,6 +56,20 @@ def test_two_replicas_take_the_steps_of_one(name, options, one_replica, two_repl
         ends.append(variable.numpy())
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-6)
     assert np.abs(ends[0] - np.linspace(1, 2, 6).reshape(2, 3)).min() > 1e-3
+
+
+@pytest.mark.parametrize("options", [{"clipnorm": 0.1}, {"global_clipnorm": 0.1}, {"clipvalue": 0.1}])
+def test_clipping_by_keras_is_refused_where_it_would_clip_the_parts_of_replicas(options, two_replicas):
+    optimisers.build_named("SGD", 1.0, [tf.Variable([1.0])], options)  # outside the scope there is one replica
+    with two_replicas.scope():
+        variable = tf.Variable([1.0])
+        if not hasattr(keras.optimizers.SGD, "_get_variable_index"):  # Keras 2 clips the sum
+            optimiser = optimisers.build_named("SGD", 1.0, [variable], options)
+            tf.function(lambda: two_replicas.run(lambda: optimiser.apply_gradients([(tf.ones([1]), variable)])))()
+            assert float(variable[0]) == pytest.approx(0.9)
+            return
+        with pytest.raises(ValueError, match=r"of each of 2 replicas; optimiser\.clip_norm clips G's"):
+            optimisers.build_named("SGD", 1.0, [variable], options)
 
 
 def settings_for(scenes, name, options, **train):
