@@ -131,7 +131,7 @@ def read(folder: Path) -> list[Run]:
     if not cells:
         runs = _told_apart(runs)
     order = [*METHODS, *(run.method for run in runs)]
-    return sorted(runs, key=lambda run: order.index(run.method))
+    return sorted(runs, key=lambda run: (order.index(run.method), run.variant is not None))
 
 
 def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -143,14 +143,27 @@ def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def _told_apart(runs: Sequence[Run]) -> list[Run]:
-    """Runs that no sweep has named: those of one method with other settings become variants by what differs."""
-    plain = [flat(run.settings.model_dump(mode="json")) if run.settings else {} for run in runs]
+    """Runs that no sweep has named: those of one method with other settings become variants by what differs.
+
+    A value that more than half of a method's settings have is the usual one and is not named.
+    """
+    kinds = [_kind(run) for run in runs]
     found = []
-    for run, own in zip(runs, plain):
-        others = [theirs for other, theirs in zip(runs, plain) if other.method == run.method]
-        keys = [key for key in own if key not in PLACES and any(theirs.get(key) != own[key] for theirs in others)]
-        found.append(replace(run, variant=" ".join(f"{key}={json.dumps(own[key])}" for key in keys) or None))
+    for run, own in zip(runs, kinds):
+        others = list({str(kind): kind for other, kind in zip(runs, kinds) if other.method == run.method}.values())
+        words = []
+        for key, value in own.items():
+            alike = sum(kind.get(key) == value for kind in others)
+            if alike < len(others) and alike <= len(others) / 2:
+                words.append(f"{key}={value}")
+        found.append(replace(run, variant=" ".join(words) or None))
     return found
+
+
+def _kind(run: Run) -> dict[str, str]:
+    """A run's settings but for its place in a table, dotted, as JSON."""
+    settings = flat(run.settings.model_dump(mode="json")) if run.settings else {}
+    return {key: json.dumps(value) for key, value in settings.items() if key not in PLACES}
 
 
 def _read_run(folder: RunFolder, cell: dict[str, Any] | None) -> Run:

@@ -68,7 +68,7 @@ class Table:
     def gains(self) -> dict[str, list[str]]:
         """What each method adds to those before it: mean ± spread of the differences between runs of the same seed.
 
-        Methods of a variant are compared with those of the same variant, or of none.
+        Methods of a variant are compared with those of the same variant, or of none; and with their own of none.
         """
         found = {}
         kinds = {
@@ -76,7 +76,7 @@ class Table:
         }
         for reference, label in itertools.combinations(kinds, 2):
             (method, theirs), (other, mine) = kinds[reference], kinds[label]
-            if method in METHODS and other != method and theirs in (None, mine):
+            if theirs in (None, mine) and (other == method or method in METHODS):
                 texts = [gain(*pair) for pair in zip(self.rows[label], self.rows[reference])]
                 found[f"{label} over {reference}"] = texts
         return {name: texts for name, texts in found.items() if any(text != "-" for text in texts)}

@@ -131,6 +131,22 @@ def test_runs_of_other_settings_in_one_folder_are_told_apart(tmp_path):
     assert found == {"a": f"{other}null", "b": f"{other}null", "c": f"{other}0.5", "d": "GA"}
 
 
+def test_what_most_settings_of_a_method_have_is_not_named(tmp_path):
+    # Three seeds of a variant are one kind of settings, so they do not outvote the others.
+    for seed in (0, 1, 2):
+        made_runs.make(tmp_path / f"weak{seed}", "csa", seed=seed, losses={"lambda_sadv": 0.5})
+    made_runs.make(tmp_path / "plain", "csa")
+    made_runs.make(tmp_path / "other", "csa", losses={"lambda_gadv": 0.5})
+    runs = results.read(tmp_path)
+    found = {run.name: run.label for run in runs}
+    assert found.pop("plain") == "GA+CSA"
+    assert found.pop("other") == "GA+CSA losses.lambda_gadv=0.5"
+    assert set(found.values()) == {"GA+CSA losses.lambda_sadv=0.5"}
+    assert len(found) == 3
+    gains = tables.tables(runs)[0].gains
+    assert set(gains) == {f"GA+CSA losses.lambda_{name}=0.5 over GA+CSA" for name in ("sadv", "gadv")}
+
+
 def test_self_training_is_a_method_of_its_own_in_tables(tmp_path):
     made_runs.make(tmp_path / "a", "csa")
     made_runs.make(tmp_path / "b", "csa", self_training={"weight": 0.5})

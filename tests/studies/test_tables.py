@@ -75,6 +75,21 @@ def test_variants_are_compared_with_the_same_variant(tmp_path):
     assert list(table.gains) == ["GA+CSA a over oracle", "GA+CSA b over oracle"]
 
 
+def test_variants_are_compared_with_their_method_without_one(tmp_path):
+    cells = []
+    for name, miou in (("weak", 51.0), (None, 50.0), ("strong", 48.0)):  # the plain one is not the first
+        folder = f"csa-{name}"
+        made_runs.make(tmp_path / folder, "csa")
+        result = json.loads((tmp_path / folder / "result.json").read_text())
+        result["last"]["miou"] = miou
+        (tmp_path / folder / "result.json").write_text(json.dumps(result))
+        cells.append({"name": folder, "method": "csa", "variant": name, "labelled": 20, "seed": 0})
+    storage.write_text(tmp_path / "sweep.json", json.dumps(cells))
+    (table,) = tables.tables(results.read(tmp_path))
+    assert list(table.rows) == ["GA+CSA", "GA+CSA weak", "GA+CSA strong"]
+    assert table.gains == {"GA+CSA weak over GA+CSA": ["+1.0"], "GA+CSA strong over GA+CSA": ["-2.0"]}
+
+
 def test_every_pair_of_methods_is_compared_once(swept):
     (table,) = tables.tables(results.read(swept))
     assert len(table.gains) == 5 * 4 // 2
