@@ -105,10 +105,10 @@ def _grid(names: Iterable[str], width: float) -> tuple[int, int]:
 
 
 def _legend(figure: Figure, handles: Mapping[str, Any]) -> None:
-    """The names of lines or bars, above the axes; methods in their order."""
-    names = sorted(handles, key=[*COLOURS, *handles].index)
+    """The names of lines or bars, above the axes."""
+    names = list(handles)
     columns, _ = _grid(names, figure.get_figwidth())
-    artists, blank = [handles[name] for name in names], [" "] * len(names)
+    artists, blank = list(handles.values()), [" "] * len(names)
     drawn = figure.legend(artists, blank, ncols=columns, loc="upper left", borderaxespad=0.2)
     for text, name in zip(drawn.get_texts(), names):
         text.set_text(_short(name))  # as a label, one that begins with an underscore would be left out
@@ -186,7 +186,8 @@ def curves_of_steps(title: str, panels: Mapping[str, Mapping[str, Curve]], bound
             axes.set_ylim(*bounds.get(heading, (0, None)))
         for axes in all_axes[len(panels) :]:
             axes.set_axis_off()
-        _legend(figure, handles)
+        order = sorted(handles, key=[*COLOURS, *handles].index)  # the first panels may lack the first method
+        _legend(figure, {name: handles[name] for name in order})
         figure.supxlabel("step", fontsize=10)
     return svg(figure, title)
 

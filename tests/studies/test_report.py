@@ -190,6 +190,12 @@ def test_the_point_of_all_labels_is_never_drawn_at_none(tmp_path, monkeypatch):
     assert printed["GA"] == ((50, 40), (50.0, 59.71))
 
 
+def test_legend_of_bars_has_their_order():
+    names = ["joint", "joint model.head=deeplabv2", "GA+CSA"]
+    drawn = pages.charts.bars_of_classes("IoU", {name: [50.0] for name in names}, ["road"])
+    assert re.findall(r">((?:joint|GA)[^<]*)</text>", drawn) == names
+
+
 def test_a_folder_without_runs_is_refused_in_one_line(tmp_path, capsys):
     assert report.main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
