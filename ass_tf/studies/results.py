@@ -148,14 +148,15 @@ def _told_apart(runs: Sequence[Run]) -> list[Run]:
     A value that more than half of a method's settings have is the usual one and is not named.
     """
     kinds = [_kind(run) for run in runs]
+    known: dict[str, list[dict[str, str]]] = {}  # of each method
+    for run, kind in zip(runs, kinds):
+        if kind not in known.setdefault(run.method, []):
+            known[run.method].append(kind)
     found = []
-    for run, own in zip(runs, kinds):
-        others = list({str(kind): kind for other, kind in zip(runs, kinds) if other.method == run.method}.values())
-        words = []
-        for key, value in own.items():
-            alike = sum(kind.get(key) == value for kind in others)
-            if alike < len(others) and alike <= len(others) / 2:
-                words.append(f"{key}={value}")
+    for run, kind in zip(runs, kinds):
+        others = known[run.method]
+        counts = {key: sum(other.get(key) == value for other in others) for key, value in kind.items()}
+        words = [f"{key}={value}" for key, value in kind.items() if counts[key] <= len(others) / 2]
         found.append(replace(run, variant=" ".join(words) or None))
     return found
 
