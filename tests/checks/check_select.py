@@ -131,10 +131,15 @@ def report(options):
             for kind in ("random", "select")
         }
         gains = [chosen - drawn for chosen, drawn in zip(means["select"], means["random"])]
-        spread = statistics.stdev(gains) if len(gains) > 1 else 0.0
-        both = "  ".join(f"{kind} {statistics.mean(values):6.2f}" for kind, values in means.items())
-        each = " ".join(f"{gain:+.2f}" for gain in gains)
-        print(f"{title:<14} {both}  difference {statistics.mean(gains):+6.2f} ± {spread:.2f} ({each})")
+        print(line(title, means, gains))
+
+
+def line(title, means, gains):
+    """A line of the report: `means` of each choice and `gains` of the chosen photographs, for each draw."""
+    spread = statistics.stdev(gains) if len(gains) > 1 else 0.0
+    both = "  ".join(f"{kind} {statistics.mean(values):6.2f}" for kind, values in means.items())
+    each = " ".join(f"{gain:+.2f}" for gain in gains)
+    return f"{title:<14} {both}  difference {statistics.mean(gains):+6.2f} ± {spread:.2f} ({each})"
 
 
 if __name__ == "__main__":
