@@ -4,8 +4,8 @@
 
 For each draw, a run with 20 random labels chooses 30 more photographs. Runs with these 50 labels and runs with the 20
 and 30 random ones then differ in nothing else. Settings: `configs/carla_camvid_better.json`. Finished runs are not made
-again, and several calls may share --out. The last call prints the differences of mIoU and of each class's IoU: the mean
-over draws and seeds, and the standard deviation over draws of their means over seeds.
+again, and several calls may share --out. The last call prints mIoU by draw, and the differences of mIoU and of each
+class's IoU: the mean over draws and seeds, and the standard deviation over draws of their means over seeds.
 """
 
 import argparse
@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 from ass_tf.system import locks
 
 FIRST, MORE = 20, 30  # photographs
+KINDS = ("random", "select")  # of 50 photographs with labels
 PATIENCE = 30  # seconds between two looks at what other calls do
 
 
@@ -118,24 +119,29 @@ def report(options):
     """Prints how much better the chosen photographs are."""
     draws, seeds = range(options.draws), range(options.seeds)
     found = {
-        (kind, draw, seed): scores(kind, draw, seed, options)
-        for kind in ("random", "select")
-        for draw in draws
-        for seed in seeds
+        (kind, draw, seed): scores(kind, draw, seed, options) for kind in KINDS for draw in draws for seed in seeds
     }
-    rows = {"mIoU": lambda one: one["miou"]}
-    rows |= {name: lambda one, name=name: one["iou"][name] for name in found["random", 0, 0]["iou"]}
-    for title, value in rows.items():
-        means = {
+
+    def means(value):
+        """Of each choice, for each draw."""
+        return {
             kind: [statistics.mean(value(found[kind, draw, seed]) for seed in seeds) for draw in draws]
-            for kind in ("random", "select")
+            for kind in KINDS
         }
-        gains = [chosen - drawn for chosen, drawn in zip(means["select"], means["random"])]
-        print(line(title, means, gains))
+
+    miou = means(lambda one: one["miou"])
+    for draw in draws:
+        first = f"{FIRST} labels {scores('start', draw, 0, options)['miou']:.2f}, one seed"
+        then = "  ".join(f"{kind} {values[draw]:.2f}" for kind, values in miou.items())
+        print(f"draw {draw}: {first}; {FIRST + MORE} labels {then}")
+    print(line("mIoU", miou))
+    for name in found["random", 0, 0]["iou"]:
+        print(line(name, means(lambda one, name=name: one["iou"][name])))
 
 
-def line(title, means, gains):
-    """A line of the report: `means` of each choice and `gains` of the chosen photographs, for each draw."""
+def line(title, means):
+    """A line of the report: the mean over the draws of each choice, and what the chosen photographs change."""
+    gains = [chosen - drawn for chosen, drawn in zip(means["select"], means["random"])]
     spread = statistics.stdev(gains) if len(gains) > 1 else 0.0
     both = "  ".join(f"{kind} {statistics.mean(values):6.2f}" for kind, values in means.items())
     each = " ".join(f"{gain:+.2f}" for gain in gains)

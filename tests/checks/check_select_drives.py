@@ -23,7 +23,6 @@ import numpy as np
 from ass_tf.scoring import metrics
 from ass_tf.system import storage
 
-KINDS = ("random", "select")
 FIRST = ["choice", "draw", "seed", "drives", "images", "miou"]  # columns before the classes
 
 
@@ -39,12 +38,14 @@ def main():
     rows = list(csv.DictReader(table.open(newline=""))) if table.exists() else []
     if options.camvid:
         for draw in range(options.draws):
-            for kind, seed in [(kind, seed) for seed in range(options.seeds) for kind in KINDS]:
+            for kind, seed in [(kind, seed) for seed in range(options.seeds) for kind in check_select.KINDS]:
                 run = check_select.run_of(kind, draw, seed, options)
                 known = any((row["choice"], row["draw"], row["seed"]) == (kind, str(draw), str(seed)) for row in rows)
                 if not known and (run / "result.json").exists() and (run / "snapshots").exists():
                     rows += scored(kind, draw, seed, options)
                     save(rows, table)
+    if not rows:
+        raise SystemExit(f"{table}: no scores are there, and no run to make them of; give --camvid.")
     report(rows)
 
 
@@ -119,13 +120,12 @@ def report(rows):
         draws = sorted({draw for draw, _ in pairs})
         print(f"{drives}: {len(pairs)} pairs of {len(draws)} draws")
         for column in columns:
-            means = {kind: [] for kind in KINDS}
-            for kind in KINDS:
+            means = {kind: [] for kind in check_select.KINDS}
+            for kind in check_select.KINDS:
                 for draw in draws:
                     each = [float(values[kind, one, seed][column]) for one, seed in pairs if one == draw]
                     means[kind].append(statistics.mean(each))
-            gains = [chosen - drawn for chosen, drawn in zip(means["select"], means["random"])]
-            print(check_select.line("mIoU" if column == "miou" else column, means, gains))
+            print(check_select.line("mIoU" if column == "miou" else column, means))
 
 
 if __name__ == "__main__":
