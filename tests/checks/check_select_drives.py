@@ -77,7 +77,7 @@ def row(kind, draw, seed, drives, images, confusion, classes):
 
 def free(draw, options):
     """Names of the photographs that no run of a draw has labels of, under the names of their drives."""
-    drive = {drive_of(name) for name in names_in(options.camvid / "val" / "images")}
+    of_val = {drive_of(name) for name in names_in(options.camvid / "val" / "images")}
     runs = [check_select.run_of("random", draw, seed, options) for seed in range(options.seeds)]
     found = [run / "data/labelled.txt" for run in runs if (run / "data/labelled.txt").exists()]  # same for each seed
     if not found:
@@ -86,7 +86,7 @@ def free(draw, options):
     groups = {}
     for name in names_in(options.camvid / "train" / "images"):
         if name not in labelled:
-            groups.setdefault(drive_of(name) in drive, []).append(name)
+            groups.setdefault(drive_of(name) in of_val, []).append(name)
     return {", ".join(sorted({drive_of(name) for name in names})): names for _, names in sorted(groups.items())}
 
 
